@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Holt's control plane.
+//!
+//! Rooms and the arrows between them stand in `hub/README.md`.
+
+pub mod spawner;
