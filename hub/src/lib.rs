@@ -3,3 +3,4 @@
 //! Rooms and the arrows between them stand in `hub/README.md`.
 
 pub mod spawner;
+pub mod store;

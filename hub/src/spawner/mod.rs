@@ -26,7 +26,7 @@ impl std::fmt::Display for LaunchId {
 }
 
 /// What a launch shall be, fixed when it is claimed and kept with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LaunchPlan {
     /// The launch.
     pub launch: LaunchId,
