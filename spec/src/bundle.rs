@@ -46,7 +46,13 @@ pub struct File {
 
 impl std::fmt::Debug for Bundle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Bundle({}, {} variables, {} files)", self.launch, self.env.len(), self.files.len())
+        write!(
+            f,
+            "Bundle({}, {} variables, {} files)",
+            self.launch,
+            self.env.len(),
+            self.files.len()
+        )
     }
 }
 
@@ -89,7 +95,10 @@ mod tests {
         assert_eq!(&frame[..4], b"HLT1");
         let length = u32::from_be_bytes([frame[4], frame[5], frame[6], frame[7]]) as usize;
         assert_eq!(length, frame.len() - 8);
-        assert_eq!(serde_json::from_slice::<Bundle>(&frame[8..]).ok(), Some(bundle.clone()));
+        assert_eq!(
+            serde_json::from_slice::<Bundle>(&frame[8..]).ok(),
+            Some(bundle.clone())
+        );
         assert!(!format!("{bundle:?}").contains("secret"));
     }
 }

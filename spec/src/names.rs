@@ -79,7 +79,12 @@ pub fn check_user_name(name: &str) -> Result<(), NameError> {
         return Err(NameError::Space);
     }
     // A browser resolves `%2e` as a dot too.
-    if name.to_ascii_lowercase().replace("%2e", ".").chars().all(|c| c == '.') {
+    if name
+        .to_ascii_lowercase()
+        .replace("%2e", ".")
+        .chars()
+        .all(|c| c == '.')
+    {
         return Err(NameError::Dots);
     }
     Ok(())
@@ -136,7 +141,10 @@ pub fn server_client_id(user: &str, server: &str) -> String {
     if server.is_empty() {
         format!("jupyterhub-user-{user}")
     } else {
-        format!("jupyterhub-user-{user}-{}", utf8_percent_encode(server, CLIENT))
+        format!(
+            "jupyterhub-user-{user}-{}",
+            utf8_percent_encode(server, CLIENT)
+        )
     }
 }
 
@@ -147,7 +155,14 @@ mod tests {
 
     #[test]
     fn wiki_names_are_taken() {
-        for name in ["Ünï \"Cödé\" (WMF)'s", "'; rm -rf ~", "a", "100% sure?", "a\\b", "...x"] {
+        for name in [
+            "Ünï \"Cödé\" (WMF)'s",
+            "'; rm -rf ~",
+            "a",
+            "100% sure?",
+            "a\\b",
+            "...x",
+        ] {
             assert_eq!(check_user_name(name), Ok(()), "{name}");
         }
         let emoji: String = "🦦".repeat(63) + "abc";
@@ -185,7 +200,10 @@ mod tests {
 
     #[test]
     fn prefix_and_client_id_are_as_jupyterhub_writes_them() {
-        assert_eq!(server_prefix("VRook (WMF)", "lab"), "/user/VRook%20%28WMF%29/lab/");
+        assert_eq!(
+            server_prefix("VRook (WMF)", "lab"),
+            "/user/VRook%20%28WMF%29/lab/"
+        );
         assert_eq!(server_prefix("a@b~c", ""), "/user/a@b~c/");
         assert_eq!(
             server_client_id("VRook (WMF)", "lab"),

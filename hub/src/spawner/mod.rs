@@ -207,14 +207,24 @@ pub trait Spawner: Send + Sync {
     ///
     /// # Errors
     /// As the engine says.
-    async fn create(&self, plan: &LaunchPlan, image: &Image, bundle: Option<&Bundle>) -> Result<(), SpawnerError>;
+    async fn create(
+        &self,
+        plan: &LaunchPlan,
+        image: &Image,
+        bundle: Option<&Bundle>,
+    ) -> Result<(), SpawnerError>;
 
     /// Starts the launch and hands it its bundle; returns the address of the server once the engine knows it.
     /// Bound already: returns the address.
     ///
     /// # Errors
     /// [`SpawnerError::Bind`] when it ended first: then it must be removed and a new launch made.
-    async fn bind(&self, plan: &LaunchPlan, image: &Image, bundle: &Bundle) -> Result<SocketAddr, SpawnerError>;
+    async fn bind(
+        &self,
+        plan: &LaunchPlan,
+        image: &Image,
+        bundle: &Bundle,
+    ) -> Result<SocketAddr, SpawnerError>;
 
     /// How the launch is now. `Err` is "unknown", never "gone".
     ///

@@ -5,6 +5,12 @@
 //!
 //! SQLite (WAL) is behind this door now; callers see no type of it but the opaque cause in [`StoreError`].
 
+pub mod launches;
+pub mod queue;
+pub mod routes;
+pub mod rows;
+pub mod servers;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,7 +45,9 @@ pub enum StoreError {
         cause: sqlx::Error,
     },
     /// The database was made by a newer Holt.
-    #[error("the database was written by a newer version of Holt: install that version or restore the copy made before")]
+    #[error(
+        "the database was written by a newer version of Holt: install that version or restore the copy made before"
+    )]
     Newer(#[source] sqlx::migrate::MigrateError),
     /// A name or value that must be unique is taken.
     #[error("it exists already")]
@@ -99,7 +107,9 @@ impl Store {
     /// # Errors
     /// Never in practice.
     pub async fn in_memory() -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
+        let options = SqliteConnectOptions::new()
+            .in_memory(true)
+            .foreign_keys(true);
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
@@ -109,12 +119,16 @@ impl Store {
         Self::migrate(pool, StoreError::Query).await
     }
 
-    async fn migrate(pool: SqlitePool, unusable: impl Fn(sqlx::Error) -> StoreError) -> Result<Self, StoreError> {
+    async fn migrate(
+        pool: SqlitePool,
+        unusable: impl Fn(sqlx::Error) -> StoreError,
+    ) -> Result<Self, StoreError> {
         match MIGRATIONS.run(&pool).await {
             Ok(()) => Ok(Self { pool }),
-            Err(sqlx::migrate::MigrateError::Execute(cause) | sqlx::migrate::MigrateError::ExecuteMigration(cause, _)) => {
-                Err(unusable(cause))
-            }
+            Err(
+                sqlx::migrate::MigrateError::Execute(cause)
+                | sqlx::migrate::MigrateError::ExecuteMigration(cause, _),
+            ) => Err(unusable(cause)),
             Err(cause) => Err(StoreError::Newer(cause)),
         }
     }
@@ -144,10 +158,12 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT value FROM settings WHERE key = ?")
-            .bind(key)
-            .fetch_optional(&self.pool)
-            .await?)
+        Ok(
+            sqlx::query_scalar("SELECT value FROM settings WHERE key = ?")
+                .bind(key)
+                .fetch_optional(&self.pool)
+                .await?,
+        )
     }
 
     /// Keeps a value unless one is kept already, and returns the one that is kept.
@@ -227,7 +243,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_no_database_is_named_and_kept() -> Result<(), Box<dyn std::error::Error>> {
+    async fn a_file_that_is_no_database_is_named_and_kept() -> Result<(), Box<dyn std::error::Error>>
+    {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("holt.db");
         std::fs::write(&path, "x".repeat(4096))?;
