@@ -2,6 +2,24 @@
 //!
 //! Rooms and the arrows between them stand in `hub/README.md`.
 
+pub mod background;
+pub mod routes;
 pub mod servers;
 pub mod spawner;
 pub mod store;
+
+/// An error with its causes in one line, for logs and for words that say what was seen last.
+#[must_use]
+pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -189,6 +189,11 @@ pub trait Spawner: Send + Sync {
     /// `docker`, `kubernetes` or `process`.
     fn kind(&self) -> &'static str;
 
+    /// How many users may have servers here; `None` is no limit.
+    fn max_users(&self) -> Option<usize> {
+        None
+    }
+
     /// Makes ready what launches need in common (network, firewall, how the hub reaches containers) and says where servers meet
     /// the hub. `kept` is the answer of an earlier call: the same address and port are used again.
     ///

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::{Sqlite, Transaction};
 
 use super::{Store, StoreError, now};
+use crate::spawner::Meeting;
 
 /// The route table as the proxy shall have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Routes {
     pub generation: i64,
     /// Addresses of hubs.
     pub hubs: Vec<String>,
+    /// Where servers meet the hub, once it is known.
+    pub meeting: Option<Meeting>,
     /// Prefix to target; `None` is pending.
     pub routes: BTreeMap<String, Option<String>>,
 }
@@ -56,12 +59,42 @@ impl Store {
             sqlx::query_as("SELECT prefix, target FROM routes")
                 .fetch_all(&mut *tx)
                 .await?;
+        let meeting: Option<String> =
+            sqlx::query_scalar("SELECT value FROM settings WHERE key = 'spawner.meeting'")
+                .fetch_optional(&mut *tx)
+                .await?;
         tx.commit().await?;
         Ok(Routes {
             generation,
             hubs,
+            meeting: meeting
+                .map(|text| serde_json::from_str(&text))
+                .transpose()
+                .map_err(|_| StoreError::Corrupt("settings.spawner.meeting"))?,
             routes: routes.into_iter().collect(),
         })
+    }
+
+    /// Keeps where servers meet the hub.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn keep_meeting(&self, meeting: &Meeting) -> Result<(), StoreError> {
+        let text = serde_json::to_string(meeting)
+            .map_err(|_| StoreError::Corrupt("settings.spawner.meeting"))?;
+        let mut tx = self.write().await?;
+        let changed = sqlx::query(
+            "INSERT INTO settings (key, value) VALUES ('spawner.meeting', ?1)
+                 ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
+        )
+        .bind(text)
+        .execute(&mut *tx)
+        .await?;
+        if changed.rows_affected() > 0 {
+            raise_generation(&mut tx).await?;
+        }
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Says that the hub `id` answers at `address`.
