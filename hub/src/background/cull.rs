@@ -44,10 +44,6 @@ async fn take_activity(passes: &Passes) -> bool {
     };
     for view in views {
         let prefix = holt_spec::names::server_prefix(&view.user, &view.name);
-        debug_assert!(
-            unescape_segment(prefix.trim_matches('/')).is_some(),
-            "our own prefixes are UTF-8"
-        );
         let Some(at) = activity
             .routes
             .get(&prefix)
