@@ -5,6 +5,7 @@
 pub mod background;
 pub mod routes;
 pub mod servers;
+pub mod config;
 pub mod spawner;
 pub mod store;
 
