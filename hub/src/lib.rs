@@ -3,9 +3,9 @@
 //! Rooms and the arrows between them stand in `hub/README.md`.
 
 pub mod background;
+pub mod config;
 pub mod routes;
 pub mod servers;
-pub mod config;
 pub mod spawner;
 pub mod store;
 

@@ -7,6 +7,7 @@
 //! **Invariant:** nothing here knows HTTP's server side, and memory only wakes sooner what a row already says.
 
 mod answer;
+mod fault;
 mod settings;
 mod start;
 pub mod state;
@@ -374,3 +375,6 @@ pub fn new_launch_id() -> LaunchId {
         .collect();
     LaunchId(id)
 }
+
+#[cfg(test)]
+mod tests;

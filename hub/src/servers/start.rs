@@ -15,7 +15,7 @@ use super::answer::{Answer, probe};
 use super::state::Phase;
 use super::stop::{fail, retire, words_for_end};
 use super::worker::{StepError, Taken};
-use super::{ServerRow, Servers};
+use super::{ServerRow, Servers, fault};
 use crate::spawner::{Image, Seen, SpawnerError};
 use crate::store::launches::{LaunchRow, Lease, StopReason};
 
@@ -99,6 +99,7 @@ pub(super) async fn create(
         Ok(()) => {}
         Err(error) => return give_up_or_wait(servers, lease, launch, error).await,
     }
+    fault::point("create:acted");
     parts
         .store
         .add_progress(server.id, "step", 25, "Starting the container")
@@ -133,6 +134,7 @@ pub(super) async fn bind(
         }
         Err(error) => return give_up_or_wait(servers, lease, launch, error).await,
     };
+    fault::point("bind:acted");
     parts
         .store
         .add_progress(server.id, "step", 50, "Waiting for the notebook to answer")
@@ -177,6 +179,7 @@ pub(super) async fn await_answer(
     else {
         return Ok(Taken::StoodDown);
     };
+    fault::point("await:acted");
     servers.wake();
     // Who reads "ready" must find the route; a proxy that is away learns it when it is back.
     parts

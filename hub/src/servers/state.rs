@@ -63,6 +63,24 @@ pub fn next_step(wanted: Wanted, launch: Option<(Phase, Option<&Seen>)>) -> Step
     }
 }
 
+impl Step {
+    /// The name of the moment before this step is taken.
+    pub(super) fn begun(self) -> &'static str {
+        match self {
+            Self::Rest => "rest:begun",
+            Self::Prepare => "prepare:begun",
+            Self::Create => "create:begun",
+            Self::Bind => "bind:begun",
+            Self::Await => "await:begun",
+            Self::Retire => "retire:begun",
+            Self::Mourn => "mourn:begun",
+            Self::Stop => "stop:begun",
+            Self::Remove => "remove:begun",
+            Self::Forget => "forget:begun",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tracing::info;
 
-use super::Servers;
 use super::state::Phase;
 use super::worker::{StepError, Taken};
+use super::{Servers, fault};
 use crate::spawner::Seen;
 use crate::store::launches::{LaunchRow, Lease, StopReason};
 
@@ -26,6 +26,7 @@ pub(super) async fn retire(
     else {
         return Ok(Taken::StoodDown);
     };
+    fault::point("retire:acted");
     servers.wake();
     parts
         .routes
@@ -123,6 +124,7 @@ pub(super) async fn stop(
 ) -> Result<Taken, StepError> {
     let parts = &servers.inner.parts;
     parts.spawner.stop(&launch.id).await?;
+    fault::point("stop:acted");
     let moved = parts
         .store
         .advance(lease, &launch.id, Phase::Stopping, Phase::Removing)
@@ -138,6 +140,7 @@ pub(super) async fn remove(
 ) -> Result<Taken, StepError> {
     let parts = &servers.inner.parts;
     parts.spawner.remove(&launch.id).await?;
+    fault::point("remove:acted");
     if !parts.store.finish(lease, &launch.id).await? {
         return Ok(Taken::StoodDown);
     }

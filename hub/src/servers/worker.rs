@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
 use super::state::{Step, next_step};
-use super::{Servers, new_launch_id, start, stop};
+use super::{Servers, fault, new_launch_id, start, stop};
 use crate::error_chain as chain;
 use crate::spawner::{LaunchPlan, SpawnerError};
 use crate::store::StoreError;
@@ -143,6 +143,7 @@ impl Servers {
                 launch.map(|launch| (launch.phase, launch.seen.as_ref())),
             );
             debug!(server.id = server.id, ?step, "Next step");
+            fault::point(step.begun());
             let taken = self.take(lease, &server, step).await?;
             self.wake();
             match taken {
