@@ -100,6 +100,8 @@ struct Inner {
     changes: watch::Sender<u64>,
     /// What the image builder last said. A plain lock: held for a copy only.
     image: Mutex<Option<Progress>>,
+    /// Why nothing new is started. A plain lock: held for a copy only.
+    held: Mutex<Option<String>>,
 }
 
 impl Servers {
@@ -112,6 +114,7 @@ impl Servers {
                 work: Notify::new(),
                 changes: watch::Sender::new(0),
                 image: Mutex::new(None),
+                held: Mutex::new(None),
             }),
         }
     }
@@ -316,6 +319,26 @@ impl Servers {
     pub fn image_progress(&self) -> Option<Progress> {
         self.inner
             .image
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Holds new starts back, with the reason people read while they wait, or lets them go on.
+    pub fn hold_starts(&self, reason: Option<String>) {
+        *self
+            .inner
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = reason;
+        self.wake();
+    }
+
+    /// Why nothing new is started just now.
+    #[must_use]
+    pub fn held(&self) -> Option<String> {
+        self.inner
+            .held
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()

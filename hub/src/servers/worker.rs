@@ -64,6 +64,9 @@ impl Servers {
                 tasks.spawn(self.clone().work_on(lease, stop.clone()));
             }
         }
+        if self.held().is_some() {
+            return Ok(());
+        }
         let limits = QueueLimits {
             concurrent_starts: parts.settings.concurrent_starts,
             active_servers: parts.settings.active_servers,
