@@ -1,1 +1,10 @@
-//! Placeholder.
+//! Holt's data plane: carries browsers to notebook servers, and servers to the hub.
+//!
+//! **Invariant:** the proxy knows nothing of users, OAuth or the hub's database; it knows the route table of `holt_spec::control`.
+
+pub mod cli;
+mod control;
+mod http;
+mod listen;
+mod metrics;
+mod table;

@@ -1,0 +1,284 @@
+//! What is no longer let through: hashes of session cookies and access tokens.
+//!
+//! The proxy does not know whose they are. It looks for them where a request may carry them; while there is none to look for,
+//! a request pays one atomic load.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base64::Engine;
+use holt_spec::control;
+use http::{HeaderMap, Uri, header};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::activity::now_ms;
+use super::persist::StateDir;
+
+const FILE: &str = "revocations.json";
+/// More hashes than this are not kept: the oldest to expire go first.
+const MOST: usize = 100_000;
+/// Credentials looked at in one request.
+const PER_REQUEST: usize = 64;
+
+/// A hash of a session id or of a token.
+pub(crate) type Hash = [u8; 32];
+
+/// The hashes, each with the time at which it may be forgotten.
+#[derive(Debug, Default)]
+pub(crate) struct Revoked {
+    any: AtomicBool,
+    // Held for a few map look-ups, never across an await.
+    hashes: Mutex<HashMap<Hash, u64>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept(Vec<(String, u64)>);
+
+impl Revoked {
+    /// What was kept on disk.
+    pub(crate) fn load(dir: &StateDir) -> io::Result<Self> {
+        let revoked = Revoked::default();
+        if let Some(Kept(kept)) = dir.load::<Kept>(FILE)? {
+            let now = now_ms();
+            let mut hashes = revoked.hashes.lock().expect("no panic under this lock");
+            hashes.extend(
+                kept.into_iter()
+                    .filter(|(_, until)| *until > now)
+                    .filter_map(|(text, until)| Some((parse(&text)?, until))),
+            );
+            revoked.any.store(!hashes.is_empty(), Ordering::SeqCst);
+        }
+        Ok(revoked)
+    }
+
+    /// Adds hashes; gives back what was added, or the text that is no hash.
+    pub(crate) fn add(&self, wanted: &control::Revocations) -> Result<Vec<Hash>, String> {
+        let fresh = wanted
+            .sessions
+            .iter()
+            .chain(&wanted.tokens)
+            .map(|text| parse(text).ok_or_else(|| "a hash is 64 hexadecimal digits".to_owned()))
+            .collect::<Result<Vec<Hash>, String>>()?;
+        let until = now_ms().saturating_add(wanted.keep_seconds.saturating_mul(1000));
+        let mut hashes = self.hashes.lock().expect("no panic under this lock");
+        if hashes.len() + fresh.len() > MOST {
+            return Err(format!(
+                "more than {MOST} revocations at a time are not kept"
+            ));
+        }
+        for hash in &fresh {
+            let entry = hashes.entry(*hash).or_insert(until);
+            *entry = until.max(*entry);
+        }
+        self.any.store(!hashes.is_empty(), Ordering::SeqCst);
+        Ok(fresh)
+    }
+
+    /// Forgets what has expired.
+    pub(crate) fn expire(&self) {
+        if self.is_empty() {
+            return;
+        }
+        let now = now_ms();
+        let mut hashes = self.hashes.lock().expect("no panic under this lock");
+        hashes.retain(|_, until| *until > now);
+        self.any.store(!hashes.is_empty(), Ordering::SeqCst);
+    }
+
+    /// Writes them down.
+    pub(crate) fn save(&self, dir: &StateDir) -> io::Result<()> {
+        let kept = {
+            let hashes = self.hashes.lock().expect("no panic under this lock");
+            Kept(
+                hashes
+                    .iter()
+                    .map(|(hash, until)| (hex::encode(hash), *until))
+                    .collect(),
+            )
+        };
+        dir.save(FILE, &kept)
+    }
+
+    /// Whether there is nothing to look for.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.any.load(Ordering::SeqCst)
+    }
+
+    /// Whether one of these hashes is revoked.
+    pub(crate) fn holds(&self, hashes: &[Hash]) -> bool {
+        if self.is_empty() || hashes.is_empty() {
+            return false;
+        }
+        let now = now_ms();
+        let revoked = self.hashes.lock().expect("no panic under this lock");
+        hashes
+            .iter()
+            .any(|hash| revoked.get(hash).is_some_and(|until| *until > now))
+    }
+}
+
+fn parse(text: &str) -> Option<Hash> {
+    hex::decode(text).ok()?.try_into().ok()
+}
+
+/// Hashes of every session id and token that a request carries.
+pub(crate) fn credentials(headers: &HeaderMap, uri: &Uri) -> Vec<Hash> {
+    let mut found = Vec::new();
+    for value in headers.get_all(header::AUTHORIZATION) {
+        if let Some(token) = value.to_str().ok().and_then(authorization_token) {
+            found.push(hash(token.as_bytes()));
+        }
+    }
+    for (name, value) in cookies(headers) {
+        if name == b"jupyterhub-session-id" {
+            found.push(hash(value));
+        }
+        // A server's own cookie can have any name; the form of its value tells.
+        if let Some(token) = signed_value(value) {
+            found.push(hash(&token));
+        }
+    }
+    for pair in uri.query().unwrap_or_default().split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if percent_encoding::percent_decode_str(name).eq(*b"token") {
+            let value = value.replace('+', " ");
+            found.push(hash(
+                &percent_encoding::percent_decode_str(&value).collect::<Vec<u8>>(),
+            ));
+        }
+    }
+    found.truncate(PER_REQUEST);
+    found
+}
+
+fn hash(bytes: &[u8]) -> Hash {
+    Sha256::digest(bytes).into()
+}
+
+fn authorization_token(value: &str) -> Option<&str> {
+    let (scheme, token) = value.trim().split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("bearer"))
+        .then(|| token.trim())
+}
+
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| {
+            let at = pair.iter().position(|byte| *byte == b'=')?;
+            let value = pair[at + 1..].trim_ascii();
+            let value = value
+                .strip_prefix(b"\"")
+                .and_then(|inner| inner.strip_suffix(b"\""))
+                .unwrap_or(value);
+            Some((pair[..at].trim_ascii(), value))
+        })
+}
+
+/// The value inside a Tornado signed cookie, version 2: `2|1:0|10:<time>|<n>:<name>|<n>:<base64 value>|<signature>`.
+/// The signature is the server's to check: a forged one is refused there, and refusing it here as well harms nobody.
+fn signed_value(cookie: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = cookie.strip_prefix(b"2|")?;
+    let mut field = b"".as_slice();
+    for _ in 0..4 {
+        let colon = rest.iter().position(|byte| *byte == b':')?;
+        let length: usize = std::str::from_utf8(&rest[..colon]).ok()?.parse().ok()?;
+        let body = &rest[colon + 1..];
+        field = body.get(..length)?;
+        rest = body.get(length..)?.strip_prefix(b"|")?;
+    }
+    base64::engine::general_purpose::STANDARD.decode(field).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(headers: &[(&'static str, &str)], uri: &str) -> Vec<Hash> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        credentials(&map, &uri.parse().unwrap())
+    }
+
+    #[test]
+    fn a_credential_is_found_wherever_a_request_carries_it() {
+        let token = [hash(b"t0k")];
+        let signed = "2|1:0|10:1700000000|17:jupyterhub-user-a|4:dDBr|0123abcd";
+        assert_eq!(seen(&[("authorization", "token t0k")], "/"), token);
+        assert_eq!(seen(&[("authorization", "BEARER  t0k")], "/"), token);
+        assert_eq!(seen(&[], "/x?a=1&token=t0k"), token);
+        assert_eq!(seen(&[], "/x?%74oken=t%30k"), token);
+        assert_eq!(
+            seen(&[("cookie", "x=1; jupyterhub-session-id=t0k")], "/"),
+            token
+        );
+        assert_eq!(
+            seen(
+                &[("cookie", "x=1"), ("cookie", "jupyterhub-session-id=t0k")],
+                "/"
+            ),
+            token
+        );
+        assert_eq!(
+            seen(&[("cookie", &format!("jupyterhub-user-a={signed}"))], "/"),
+            token
+        );
+        assert_eq!(
+            seen(
+                &[("cookie", &format!("jupyterhub-user-a=\"{signed}\""))],
+                "/"
+            ),
+            token
+        );
+        assert!(
+            seen(
+                &[
+                    ("cookie", "a=2|99999999999999999999:x"),
+                    ("authorization", "Basic eDp5")
+                ],
+                "/?q"
+            )
+            .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_revocation_expires_and_survives_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let revoked = Revoked::default();
+        assert!(revoked.is_empty());
+        let wanted = |word: &[u8], keep_seconds| control::Revocations {
+            sessions: vec![hex::encode(hash(word))],
+            tokens: vec![],
+            keep_seconds,
+        };
+        revoked.add(&wanted(b"long", 60)).unwrap();
+        revoked.add(&wanted(b"gone", 0)).unwrap();
+        assert!(revoked.holds(&[hash(b"long")]));
+        assert!(!revoked.holds(&[hash(b"gone")]));
+        assert!(!revoked.holds(&[hash(b"other")]));
+        revoked.save(&state).unwrap();
+        assert!(Revoked::load(&state).unwrap().holds(&[hash(b"long")]));
+        let bad = control::Revocations {
+            sessions: vec!["xyz".into()],
+            ..Default::default()
+        };
+        assert!(revoked.add(&bad).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_cookie_makes_it_panic(text in "\\PC*", tail in "2[|:0-9a-z]*") {
+            signed_value(text.as_bytes());
+            signed_value(tail.as_bytes());
+        }
+    }
+}
