@@ -6,6 +6,8 @@
 //!
 //! **Invariant:** nothing here reads or writes the database, and nothing assumes that hub and server share a host or a file system.
 
+pub mod docker;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,0 +1,345 @@
+//! The life of a launch's container: made, looked at, stopped, removed. Every call may be repeated.
+//!
+//! **Invariant:** a container's description holds nothing secret and no user's name, where the image has a starter.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary,
+    ContainerSummaryStateEnum, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, PortBinding, RestartPolicy,
+    RestartPolicyNameEnum,
+};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+    StopContainerOptionsBuilder,
+};
+use futures_util::TryStreamExt;
+use holt_spec::bundle::Bundle;
+
+use super::Shared;
+use super::engine::{Trouble, or_absent, or_already};
+use super::names::{LABEL_HUB, LABEL_LAUNCH, LABEL_SERVER, LABEL_SPEC, spec_hash};
+use super::reach::Reach;
+use super::settings::NOTEBOOK_UID;
+use crate::spawner::{Found, Image, LaunchId, LaunchPlan, Seen, SpawnerError};
+
+/// How long a removal may take until the name is free.
+const REMOVAL: Duration = Duration::from_secs(60);
+
+impl Shared {
+    /// Makes the container, or finds that it is there.
+    pub(super) async fn create_launch(
+        &self,
+        plan: &LaunchPlan,
+        image: &Image,
+        bundle: Option<&Bundle>,
+    ) -> Result<(), SpawnerError> {
+        let what = "create a container";
+        let _turn = self.starts.acquire().await.expect("never closed");
+        let name = self.names.container(&plan.launch);
+        if self.find(&name).await.map_err(|trouble| trouble.doing(what))?.is_some() {
+            return self.adopt(&name, &plan.launch).await;
+        }
+        let home = self.home_mount(&plan.home).await?;
+        let body = self.describe(plan, image, bundle, home);
+        let options = CreateContainerOptionsBuilder::new().name(&name).build();
+        let made = self
+            .engine
+            .call(|docker| async move { docker.create_container(Some(options), body).await })
+            .await;
+        match made {
+            Ok(_) => Ok(()),
+            // Somebody made it between our look and our call: that can only be this launch.
+            Err(Trouble::Conflict(_)) => self.adopt(&name, &plan.launch).await,
+            Err(trouble) => Err(trouble.doing(what)),
+        }
+    }
+
+    /// Accepts a container that has the name already, if it is the launch's.
+    async fn adopt(&self, name: &str, launch: &LaunchId) -> Result<(), SpawnerError> {
+        let what = "create a container";
+        let found = self.find(name).await.map_err(|trouble| trouble.doing(what))?;
+        let labels = found.and_then(|found| found.config).and_then(|config| config.labels);
+        let is_ours = labels.is_some_and(|labels| {
+            labels.get(LABEL_HUB) == Some(&self.names.hub) && labels.get(LABEL_LAUNCH) == Some(&launch.0)
+        });
+        if is_ours {
+            return Ok(());
+        }
+        Err(SpawnerError::Refused {
+            what,
+            reason: format!("the name {name} is taken by a container that is not this hub's"),
+        })
+    }
+
+    /// What the engine is told about a launch.
+    fn describe(&self, plan: &LaunchPlan, image: &Image, bundle: Option<&Bundle>, home: Mount) -> ContainerCreateBody {
+        let labels = HashMap::from([
+            (LABEL_HUB.to_owned(), self.names.hub.clone()),
+            (LABEL_LAUNCH.to_owned(), plan.launch.0.clone()),
+            (LABEL_SERVER.to_owned(), plan.server_id.to_string()),
+            (
+                LABEL_SPEC.to_owned(),
+                spec_hash(plan, &image.reference, &self.network_name()),
+            ),
+        ]);
+        let port = format!("{}/tcp", plan.port);
+        let published = (self.reach() == Reach::Published).then(|| {
+            let binding = PortBinding {
+                host_ip: Some("127.0.0.1".into()),
+                host_port: None,
+            };
+            HashMap::from([(port.clone(), Some(vec![binding]))])
+        });
+        let mut body = ContainerCreateBody {
+            hostname: Some("notebook".into()),
+            image: Some(image.reference.clone()),
+            labels: Some(labels),
+            exposed_ports: Some(vec![port]),
+            open_stdin: Some(image.bindable),
+            stdin_once: Some(image.bindable),
+            attach_stdin: Some(image.bindable),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            stop_timeout: Some(i64::try_from(self.settings.stop_grace.as_secs()).unwrap_or(10)),
+            host_config: Some(HostConfig {
+                mounts: Some(vec![home]),
+                port_bindings: published,
+                ..self.confine(plan)
+            }),
+            ..Default::default()
+        };
+        if image.bindable {
+            return body;
+        }
+        // An image without a starter can be told only now, in its description: as stock spawners do.
+        if let Some(bundle) = bundle {
+            body.env = Some(bundle.env.iter().map(|(name, value)| format!("{name}={value}")).collect());
+            body.cmd = Some(match bundle.command.is_empty() {
+                true => vec!["jupyterhub-singleuser".into()],
+                false => bundle.command.clone(),
+            });
+        }
+        body
+    }
+
+    /// The limits every launch lives in.
+    fn confine(&self, plan: &LaunchPlan) -> HostConfig {
+        let memory = plan.memory_bytes.or(self.settings.memory_bytes);
+        let memory = memory.and_then(|bytes| i64::try_from(bytes).ok());
+        let pids = plan.pids.unwrap_or(self.settings.pids);
+        HostConfig {
+            network_mode: Some(self.network_name()),
+            cap_drop: Some(vec!["ALL".into()]),
+            security_opt: Some(vec!["no-new-privileges".into()]),
+            init: Some(true),
+            memory,
+            // The same number means no swap: a limit that swap softens ends in a machine that crawls.
+            memory_swap: memory,
+            nano_cpus: plan.cpus.map(nano_cpus),
+            pids_limit: i64::try_from(pids).ok(),
+            tmpfs: Some(HashMap::from([(
+                "/run/holt".to_owned(),
+                format!("rw,nosuid,nodev,noexec,mode=0700,uid={NOTEBOOK_UID},gid={NOTEBOOK_UID},size=16m"),
+            )])),
+            log_config: Some(HostConfigLogConfig {
+                typ: Some("json-file".into()),
+                config: Some(HashMap::from([
+                    ("max-size".to_owned(), self.settings.log_bytes.to_string()),
+                    ("max-file".to_owned(), "2".to_owned()),
+                ])),
+            }),
+            restart_policy: Some(RestartPolicy {
+                name: Some(RestartPolicyNameEnum::NO),
+                maximum_retry_count: None,
+            }),
+            auto_remove: Some(false),
+            ..Default::default()
+        }
+    }
+
+    /// The container of that name.
+    pub(super) async fn find(&self, name: &str) -> Result<Option<ContainerInspectResponse>, Trouble> {
+        or_absent(
+            self.engine
+                .call(|docker| async move { docker.inspect_container(name, None).await })
+                .await,
+        )
+    }
+
+    /// How a launch is.
+    pub(super) async fn inspect_launch(&self, launch: &LaunchId) -> Result<Seen, SpawnerError> {
+        let found = self.find(&self.names.container(launch)).await;
+        let found = found.map_err(|trouble| trouble.doing("look at a container"))?;
+        Ok(found.map_or(Seen::Absent, |found| self.seen(launch, &found)))
+    }
+
+    /// What an inspection says of a launch.
+    pub(super) fn seen(&self, launch: &LaunchId, found: &ContainerInspectResponse) -> Seen {
+        let Some(state) = &found.state else {
+            return Seen::Absent;
+        };
+        match state.status {
+            Some(ContainerStateStatusEnum::CREATED) => Seen::Created,
+            Some(
+                ContainerStateStatusEnum::RUNNING
+                | ContainerStateStatusEnum::PAUSED
+                | ContainerStateStatusEnum::RESTARTING,
+            ) => Seen::Running {
+                address: self.address_of(found),
+            },
+            _ => {
+                let code = state.exit_code.unwrap_or(-1);
+                let noted = code != 0 && self.watch.ran_out_of_memory(launch);
+                Seen::Exited {
+                    code,
+                    out_of_memory: noted || state.oom_killed == Some(true),
+                }
+            }
+        }
+    }
+
+    /// Where the hub reaches a container: its published port if it has one, else its own address.
+    fn address_of(&self, found: &ContainerInspectResponse) -> Option<SocketAddr> {
+        let settings = found.network_settings.as_ref()?;
+        let ports = settings.ports.as_ref();
+        let published = ports.into_iter().flatten().find_map(|(_, bindings)| {
+            let binding = bindings.as_ref()?.first()?;
+            let port: u16 = binding.host_port.as_ref()?.parse().ok()?;
+            Some(SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port))
+        });
+        let port = ports.and_then(|ports| ports.keys().find_map(|port| port.strip_suffix("/tcp")?.parse().ok()));
+        published.or_else(|| self.address_on_network(settings.networks.as_ref()?, port?))
+    }
+
+    fn address_on_network(&self, networks: &HashMap<String, EndpointSettings>, port: u16) -> Option<SocketAddr> {
+        let endpoint = networks.get(&self.network_name())?;
+        let ip: IpAddr = endpoint.ip_address.as_ref()?.parse().ok()?;
+        Some(SocketAddr::new(ip, port))
+    }
+
+    /// All launches of this hub.
+    pub(super) async fn list_launches(&self) -> Result<Vec<Found>, SpawnerError> {
+        let filters = HashMap::from([("label", vec![format!("{LABEL_HUB}={}", self.names.hub)])]);
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        let summaries = self
+            .engine
+            .call(|docker| async move { docker.list_containers(Some(options)).await })
+            .await
+            .map_err(|trouble| trouble.doing("list containers"))?;
+        let mut all = Vec::with_capacity(summaries.len());
+        for summary in summaries {
+            let Some(launch) = summary.labels.as_ref().and_then(|labels| labels.get(LABEL_LAUNCH)) else {
+                continue;
+            };
+            let launch = LaunchId(launch.clone());
+            let seen = match self.seen_in_summary(&summary) {
+                Some(seen) => seen,
+                None => self.inspect_launch(&launch).await?,
+            };
+            if seen != Seen::Absent {
+                all.push(Found { launch, seen });
+            }
+        }
+        Ok(all)
+    }
+
+    /// What the list says already; `None` where it does not say enough.
+    fn seen_in_summary(&self, summary: &ContainerSummary) -> Option<Seen> {
+        match summary.state? {
+            ContainerSummaryStateEnum::CREATED => Some(Seen::Created),
+            ContainerSummaryStateEnum::RUNNING => {
+                let ports = summary.ports.as_ref()?;
+                let published = ports.iter().find_map(|port| port.public_port);
+                let address = match published {
+                    Some(port) => SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port),
+                    None => {
+                        let networks = summary.network_settings.as_ref()?.networks.as_ref()?;
+                        self.address_on_network(networks, ports.first()?.private_port)?
+                    }
+                };
+                Some(Seen::Running { address: Some(address) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Asks a launch to end, and ends it after the grace.
+    pub(super) async fn stop_launch(&self, launch: &LaunchId) -> Result<(), SpawnerError> {
+        let _turn = self.stops.acquire().await.expect("never closed");
+        let name = self.names.container(launch);
+        let grace = self.settings.stop_grace;
+        let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+        let options = StopContainerOptionsBuilder::new().t(seconds).build();
+        let limit = grace + self.settings.call_timeout;
+        let answer = self
+            .engine
+            .call_within(limit, |docker| async move {
+                docker.stop_container(&name, Some(options)).await
+            })
+            .await;
+        or_already(answer).map_err(|trouble| trouble.doing("stop a container"))
+    }
+
+    /// Removes the container, and returns when its name is free.
+    pub(super) async fn remove_launch(&self, launch: &LaunchId) -> Result<(), SpawnerError> {
+        let _turn = self.stops.acquire().await.expect("never closed");
+        self.remove_container(&self.names.container(launch))
+            .await
+            .map_err(|trouble| trouble.doing("remove a container"))?;
+        self.watch.forget(launch);
+        Ok(())
+    }
+
+    /// Removes any container by force, and waits until its name is free.
+    pub(super) async fn remove_container(&self, name: &str) -> Result<(), Trouble> {
+        let waiting = async {
+            loop {
+                let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+                let answer = self
+                    .engine
+                    .call(|docker| async move { docker.remove_container(name, Some(options)).await })
+                    .await;
+                match answer {
+                    Err(Trouble::Absent(_)) => return Ok(()),
+                    // Done, or being done by somebody: the name is free when the engine knows it no more.
+                    Ok(()) | Err(Trouble::Conflict(_)) => {}
+                    Err(other) => return Err(other),
+                }
+                if self.find(name).await?.is_none() {
+                    return Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        match tokio::time::timeout(REMOVAL, waiting).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Trouble::Timeout(REMOVAL.as_secs())),
+        }
+    }
+
+    /// The last lines a container printed, on both streams.
+    pub(super) async fn last_lines(&self, name: &str, lines: usize) -> Result<String, Trouble> {
+        let options = LogsOptionsBuilder::new()
+            .stdout(true)
+            .stderr(true)
+            .tail(&lines.min(10_000).to_string())
+            .build();
+        let chunks = self
+            .engine
+            .call(|docker| async move { docker.logs(name, Some(options)).try_collect::<Vec<_>>().await })
+            .await;
+        let chunks = or_absent(chunks)?.unwrap_or_default();
+        let bytes: Vec<u8> = chunks.into_iter().flat_map(|chunk| chunk.into_bytes()).collect();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+/// Cores as the engine counts them.
+fn nano_cpus(cores: f64) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "a number of cores is small")]
+    let nanos = (cores * 1e9).round() as i64;
+    nanos
+}
