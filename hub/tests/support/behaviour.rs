@@ -13,10 +13,10 @@ use super::{eventually, printed};
 const LONG: Duration = Duration::from_secs(30);
 
 /// A word that must not be seen anywhere but in the server.
-pub const SECRET: &str = "s3cr3t-t0ken-of-the-test";
+pub(crate) const SECRET: &str = "s3cr3t-t0ken-of-the-test";
 
 /// A plan with a launch of its own.
-pub fn plan(port: u16) -> LaunchPlan {
+pub(crate) fn plan(port: u16) -> LaunchPlan {
     LaunchPlan {
         launch: LaunchId(format!("l{:025x}", rand::random::<u64>())),
         server_id: 7,
@@ -29,7 +29,7 @@ pub fn plan(port: u16) -> LaunchPlan {
 }
 
 /// A bundle whose server does `todo`.
-pub fn bundle(plan: &LaunchPlan, todo: &str) -> Bundle {
+pub(crate) fn bundle(plan: &LaunchPlan, todo: &str) -> Bundle {
     Bundle {
         launch: plan.launch.0.clone(),
         env: BTreeMap::from([
@@ -42,7 +42,7 @@ pub fn bundle(plan: &LaunchPlan, todo: &str) -> Bundle {
 }
 
 /// What the server at that address says.
-pub async fn says(address: SocketAddr) -> String {
+pub(crate) async fn says(address: SocketAddr) -> String {
     eventually("the server answers", LONG, || async move {
         use tokio::io::AsyncReadExt;
         let mut text = String::new();
@@ -61,7 +61,7 @@ async fn created(spawner: &dyn Spawner, image: &Image, plan: &LaunchPlan, todo: 
 }
 
 /// Create, bind, stop and remove may each be called twice, and the launch is seen as it is.
-pub async fn every_call_may_be_repeated(spawner: &dyn Spawner) {
+pub(crate) async fn every_call_may_be_repeated(spawner: &dyn Spawner) {
     let image = spawner.image(printed()).await.expect("image");
     let plan = plan(8888);
     assert_eq!(spawner.inspect(&plan.launch).await.expect("inspect"), Seen::Absent);
@@ -89,7 +89,7 @@ pub async fn every_call_may_be_repeated(spawner: &dyn Spawner) {
 }
 
 /// A server that ends by itself is seen with its code and told by an event.
-pub async fn an_end_is_seen_with_its_code(spawner: &dyn Spawner) {
+pub(crate) async fn an_end_is_seen_with_its_code(spawner: &dyn Spawner) {
     let image = spawner.image(printed()).await.expect("image");
     let plan = plan(8888);
     let mut events = spawner.events();
@@ -109,7 +109,7 @@ pub async fn an_end_is_seen_with_its_code(spawner: &dyn Spawner) {
 }
 
 /// A bind that is cut off leaves a launch that binds or says that it ended, never one that waits for ever.
-pub async fn a_bind_cut_off_anywhere_ends_well(spawner: &dyn Spawner) {
+pub(crate) async fn a_bind_cut_off_anywhere_ends_well(spawner: &dyn Spawner) {
     let image = spawner.image(printed()).await.expect("image");
     for milliseconds in [0, 5, 20, 60, 120, 200, 300, 450] {
         let plan = plan(8888);
@@ -126,7 +126,7 @@ pub async fn a_bind_cut_off_anywhere_ends_well(spawner: &dyn Spawner) {
 }
 
 /// Waits for an event.
-pub async fn eventually_event(
+pub(crate) async fn eventually_event(
     events: &mut futures_util::stream::BoxStream<'static, Event>,
     is_it: impl Fn(&Event) -> bool,
 ) {

@@ -1,6 +1,6 @@
 //! What the spawner tests need: an engine that must be there, and a small image with a starter of its own.
 
-pub mod behaviour;
+pub(crate) mod behaviour;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -49,12 +49,12 @@ while True:
 "#;
 
 /// Follows progress on standard output.
-pub fn printed() -> ProgressSink {
+pub(crate) fn printed() -> ProgressSink {
     Arc::new(|progress| println!("{:?} {}", progress.percent, progress.message))
 }
 
 /// Waits until it is so.
-pub async fn eventually<T, F>(what: &str, deadline: Duration, mut look: impl FnMut() -> F) -> T
+pub(crate) async fn eventually<T, F>(what: &str, deadline: Duration, mut look: impl FnMut() -> F) -> T
 where
     F: Future<Output = Result<T, String>>,
 {
@@ -69,17 +69,17 @@ where
 }
 
 /// An engine, a hub id and a data directory of a test's own. Everything made under them is removed by [`Bench::clear`].
-pub struct Bench {
-    pub docker: Docker,
-    pub hub: String,
-    pub folder: tempfile::TempDir,
-    pub settings: DockerSettings,
-    pub stop: CancellationToken,
+pub(crate) struct Bench {
+    pub(crate) docker: Docker,
+    pub(crate) hub: String,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) settings: DockerSettings,
+    pub(crate) stop: CancellationToken,
 }
 
 impl Bench {
     /// Fails with what to do when there is no engine.
-    pub async fn new(name: &str) -> Self {
+    pub(crate) async fn new(name: &str) -> Self {
         let docker = Docker::connect_with_defaults()
             .expect("these tests need a container engine: apt-get install docker.io, then start dockerd");
         docker
@@ -105,7 +105,7 @@ impl Bench {
     }
 
     /// Another connection of the same hub, as after a restart.
-    pub fn spawner(&self) -> DockerSpawner {
+    pub(crate) fn spawner(&self) -> DockerSpawner {
         DockerSpawner::connect(
             self.settings.clone(),
             self.hub.clone(),
@@ -117,6 +117,9 @@ impl Bench {
 
     /// The test image, made once from the helper image.
     async fn image_of(&self, helper: &str) -> String {
+        // Tests run side by side: one of them makes it.
+        static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let _one = ONE.lock().await;
         let hash = STARTER.bytes().fold(helper.len() as u64, |hash, byte| {
             hash.wrapping_mul(31).wrapping_add(byte.into())
         });
@@ -128,6 +131,7 @@ impl Bench {
         let name = format!("holt-test-{:016x}", rand::random::<u64>());
         let body = ContainerCreateBody {
             image: Some(helper.to_owned()),
+            cmd: Some(vec!["true".into()]),
             ..Default::default()
         };
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
@@ -158,7 +162,7 @@ impl Bench {
     }
 
     /// Removes all that the test made, firewall included.
-    pub async fn clear(self) {
+    pub(crate) async fn clear(self) {
         let spawner = self.spawner();
         for found in spawner.list().await.expect("a list") {
             spawner.remove(&found.launch).await.expect("a removal");
@@ -168,7 +172,7 @@ impl Bench {
     }
 
     /// The data directory.
-    pub fn data_dir(&self) -> &Path {
+    pub(crate) fn data_dir(&self) -> &Path {
         self.folder.path()
     }
 }

@@ -140,7 +140,7 @@ impl Shared {
             .run_helper(OneShot {
                 user: Some(format!("{NOTEBOOK_UID}:{NOTEBOOK_UID}")),
                 mounts: vec![bind(&home, "/home-of")],
-                command: ["sh", "-c", "cd /home-of && find . -mindepth 1 -type d ! -perm -700 -exec chmod u+rwx {} + ; find . -mindepth 1 -delete"]
+                command: ["sh", "-c", "cd /home-of && find . -mindepth 1 -type d ! -perm -700 -exec chmod u+rwx {} \\; ; find . -mindepth 1 -delete"]
                     .map(str::to_owned)
                     .to_vec(),
                 ..OneShot::new("delete")
