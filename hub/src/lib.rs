@@ -2,12 +2,19 @@
 //!
 //! Rooms and the arrows between them stand in `hub/README.md`.
 
+pub mod access;
 pub mod background;
 pub mod config;
+pub mod http;
+pub mod login;
+pub mod metrics;
+pub mod oauth_provider;
 pub mod routes;
+pub mod secret;
 pub mod servers;
 pub mod spawner;
 pub mod store;
+pub mod users;
 
 /// An error with its causes in one line, for logs and for words that say what was seen last.
 #[must_use]

@@ -6,10 +6,16 @@
 //! SQLite (WAL) is behind this door now; callers see no type of it but the opaque cause in [`StoreError`].
 
 pub mod launches;
+pub mod links;
+pub mod oauth;
 pub mod queue;
 pub mod routes;
 pub mod rows;
 pub mod servers;
+pub mod sessions;
+pub mod throttle;
+pub mod tokens;
+pub mod users;
 
 use std::path::Path;
 use std::time::Duration;

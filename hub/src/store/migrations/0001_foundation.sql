@@ -160,3 +160,10 @@ CREATE TABLE tokens (
 CREATE INDEX tokens_user ON tokens (user_id);
 CREATE INDEX tokens_session ON tokens (session_id);
 CREATE INDEX tokens_launch ON tokens (launch);
+
+-- Failed sign-ins by hash of name and address, within a window that begins at `since`.
+CREATE TABLE login_failures (
+    key   TEXT PRIMARY KEY,
+    count INTEGER NOT NULL,
+    since INTEGER NOT NULL
+) STRICT;

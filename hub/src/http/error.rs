@@ -1,0 +1,174 @@
+//! From what went wrong to what is answered. Nowhere else do domain errors meet HTTP.
+//!
+//! A failure has two texts: words for the person or program that asked, and a cause for the log.
+//! The words of a 5xx are fixed. `layers::render_failures` gives it its form: a page or JSON.
+
+use std::sync::Arc;
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::login::local::LocalError;
+use crate::login::password::Busy;
+use crate::oauth_provider::authorize::AuthorizeError;
+use crate::servers::ServersError;
+use crate::store::StoreError;
+use crate::users::UsersError;
+
+type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+/// Words of every 500.
+const OUR_FAULT: &str = "Something went wrong on our side. It was written to the log; try again in a moment.";
+/// Words of every 503.
+const NOT_NOW: &str = "The hub has too much to do at this moment. Try again in some seconds.";
+
+/// What is answered instead of what was asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
+    pub(crate) retry_after: Option<u64>,
+    /// What to do about it: a label and a path of ours.
+    pub(crate) advice: Option<(&'static str, String)>,
+    pub(crate) cause: Option<Cause>,
+}
+
+impl Failure {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            retry_after: None,
+            advice: None,
+            cause: None,
+        }
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "There is nothing here, or it is not yours to see.")
+    }
+
+    pub(crate) fn internal(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self {
+            cause: Some(Arc::new(cause)),
+            ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, OUR_FAULT)
+        }
+    }
+
+    pub(crate) fn panicked() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, OUR_FAULT)
+    }
+
+    pub(crate) fn busy() -> Self {
+        Self {
+            retry_after: Some(2),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, NOT_NOW)
+        }
+    }
+
+    pub(crate) fn advise(self, label: &'static str, path: impl Into<String>) -> Self {
+        Self {
+            advice: Some((label, path.into())),
+            ..self
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(cause: StoreError) -> Self {
+        match cause {
+            StoreError::Taken => Self::new(StatusCode::CONFLICT, "It exists already."),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<ServersError> for Failure {
+    fn from(cause: ServersError) -> Self {
+        match cause {
+            ServersError::Store(cause) => cause.into(),
+            ServersError::NotFound => Self::not_found(),
+            ServersError::TooManyNamed { .. }
+            | ServersError::NamedOff
+            | ServersError::SecondUser
+            | ServersError::Name(_) => Self::bad_request(sentence(&cause)),
+        }
+    }
+}
+
+impl From<UsersError> for Failure {
+    fn from(cause: UsersError) -> Self {
+        match cause {
+            UsersError::Store(cause) => cause.into(),
+            UsersError::Taken => Self::new(StatusCode::CONFLICT, sentence(&cause)),
+            UsersError::Name(_) | UsersError::InUse | UsersError::PasswordShort | UsersError::PasswordLong => {
+                Self::bad_request(sentence(&cause))
+            }
+        }
+    }
+}
+
+impl From<Busy> for Failure {
+    fn from(cause: Busy) -> Self {
+        Self {
+            message: sentence(&cause),
+            ..Self::busy()
+        }
+    }
+}
+
+impl From<LocalError> for Failure {
+    fn from(cause: LocalError) -> Self {
+        match cause {
+            LocalError::Wrong => Self::forbidden("Invalid username or password."),
+            LocalError::Wait(seconds) => Self {
+                retry_after: Some(seconds),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, cause.to_string())
+            },
+            LocalError::Busy(cause) => cause.into(),
+            LocalError::Store(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<AuthorizeError> for Failure {
+    fn from(cause: AuthorizeError) -> Self {
+        match cause {
+            AuthorizeError::Store(cause) => cause.into(),
+            AuthorizeError::Invalid(_) | AuthorizeError::ToClient { .. } => Self::bad_request(sentence(&cause)),
+            AuthorizeError::NoAccess { .. } | AuthorizeError::SignedOut => {
+                Self::forbidden(sentence(&cause)).advise("Go to your home page", "/hub/home")
+            }
+        }
+    }
+}
+
+/// An error's own words as a sentence.
+pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    let mut chars = text.chars();
+    let mut sentence: String = chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default();
+    if !sentence.ends_with(['.', '!', '?']) {
+        sentence.push('.');
+    }
+    sentence
+}

@@ -1,0 +1,65 @@
+//! For whoever watches the hub: alive, ready, and its numbers.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use metrics::gauge;
+
+use super::super::HubState;
+use super::super::caller::ApiCaller;
+use super::super::error::Failure;
+use crate::access::scopes::Target;
+use crate::metrics::{SERVERS, USERS};
+use crate::servers::ServerState;
+
+/// `GET /hub/health`: this process answers.
+pub(in crate::http) async fn alive() -> StatusCode {
+    StatusCode::OK
+}
+
+/// `GET /hub/ready`: the database takes writes, and the hub is not ending.
+pub(in crate::http) async fn ready(State(state): State<HubState>) -> Response {
+    if state.stop.is_cancelled() {
+        return not_ready("ending");
+    }
+    let probe = tokio::time::timeout(std::time::Duration::from_secs(3), state.store.probe()).await;
+    match probe {
+        Ok(Ok(())) => (StatusCode::OK, "ready\n").into_response(),
+        Ok(Err(error)) => {
+            tracing::warn!(error = %error, "The database takes no writes");
+            not_ready("database")
+        }
+        Err(_) => not_ready("database"),
+    }
+}
+
+fn not_ready(why: &'static str) -> Response {
+    let body = axum::Json(serde_json::json!({ "status": 503, "message": format!("not ready: {why}") }));
+    (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+}
+
+/// `GET /hub/metrics`, for holders of `read:metrics` unless opened by setting.
+pub(in crate::http) async fn metrics(
+    State(state): State<HubState>,
+    caller: Result<ApiCaller, Failure>,
+) -> Result<Response, Failure> {
+    if !state.settings.metrics_open {
+        caller?.require("read:metrics", Target::Hub)?;
+    }
+    let handle = state.metrics.as_ref().ok_or_else(Failure::not_found)?;
+    #[expect(clippy::cast_precision_loss, reason = "nobody has that many users")]
+    gauge!(USERS).set(state.store.count_users().await? as f64);
+    let servers = state.servers.list_all().await?;
+    for (name, wanted) in [
+        ("stopped", ServerState::Stopped),
+        ("queued", ServerState::Queued),
+        ("starting", ServerState::Starting),
+        ("ready", ServerState::Ready),
+        ("stopping", ServerState::Stopping),
+    ] {
+        #[expect(clippy::cast_precision_loss, reason = "nobody has that many servers")]
+        gauge!(SERVERS, "state" => name).set(servers.iter().filter(|server| server.state == wanted).count() as f64);
+    }
+    let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Ok((headers, handle.render()).into_response())
+}

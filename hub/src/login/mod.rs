@@ -1,0 +1,4 @@
+//! Ways to sign in. Only `local` now: names and passwords that Holt keeps itself.
+
+pub mod local;
+pub mod password;
