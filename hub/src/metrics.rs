@@ -22,13 +22,22 @@ pub fn install() -> Option<PrometheusHandle> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(
             Matcher::Suffix("_duration_seconds".to_owned()),
-            &[0.001, 0.005, 0.02, 0.1, 0.3, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0],
+            &[
+                0.001, 0.005, 0.02, 0.1, 0.3, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
+            ],
         )
         .ok()?
         .install_recorder()
         .ok()?;
-    describe_counter!(REQUESTS, "Requests answered, by method, route pattern and status");
-    describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Time from a request's head to its answer's head");
+    describe_counter!(
+        REQUESTS,
+        "Requests answered, by method, route pattern and status"
+    );
+    describe_histogram!(
+        REQUEST_SECONDS,
+        Unit::Seconds,
+        "Time from a request's head to its answer's head"
+    );
     describe_counter!(LOGINS, "Sign-ins, by way and outcome");
     describe_gauge!(USERS, "Users there are");
     describe_gauge!(SERVERS, "Servers, by state");

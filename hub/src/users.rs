@@ -104,7 +104,11 @@ pub async fn ensure_administrator(store: &Store, suggested: &str) -> Result<User
         Err(StoreError::Taken) => match store.first_admin().await? {
             Some(admin) => Ok(admin),
             None => Ok(store
-                .create_user(&format!("admin-{}", &crate::secret::random_id()[..6]), true, None)
+                .create_user(
+                    &format!("admin-{}", &crate::secret::random_id()[..6]),
+                    true,
+                    None,
+                )
                 .await?),
         },
         made => Ok(made?),
@@ -119,8 +123,14 @@ mod tests {
     fn one_name_has_one_form() {
         assert_eq!(clean_name(" Ünï ").ok(), Some("Ünï".to_owned()));
         assert_eq!(clean_name("U\u{308}n").ok(), clean_name("\u{dc}n").ok());
-        assert!(matches!(clean_name("a/b"), Err(UsersError::Name(NameError::Slash))));
-        assert!(matches!(clean_name("  "), Err(UsersError::Name(NameError::Empty))));
+        assert!(matches!(
+            clean_name("a/b"),
+            Err(UsersError::Name(NameError::Slash))
+        ));
+        assert!(matches!(
+            clean_name("  "),
+            Err(UsersError::Name(NameError::Empty))
+        ));
     }
 
     #[tokio::test]
@@ -128,7 +138,10 @@ mod tests {
         let store = Store::in_memory().await?;
         let one = ensure_administrator(&store, "rook").await?;
         let two = ensure_administrator(&store, "other").await?;
-        assert_eq!((one.name.as_str(), one.admin, one.id), ("rook", true, two.id));
+        assert_eq!(
+            (one.name.as_str(), one.admin, one.id),
+            ("rook", true, two.id)
+        );
         Ok(())
     }
 }

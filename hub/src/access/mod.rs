@@ -38,7 +38,11 @@ pub async fn forget(revoke: &dyn Revoke, ended: Ended) {
     if ended.sessions.is_empty() && ended.token_hashes.is_empty() {
         return;
     }
-    let sessions = ended.sessions.iter().map(|session| secret::hash(session)).collect();
+    let sessions = ended
+        .sessions
+        .iter()
+        .map(|session| secret::hash(session))
+        .collect();
     revoke.revoke(sessions, ended.token_hashes).await;
 }
 
@@ -55,13 +59,22 @@ pub struct NewSession {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn begin_session(store: &Store, user_id: i64, lifetime: Duration) -> Result<NewSession, StoreError> {
+pub async fn begin_session(
+    store: &Store,
+    user_id: i64,
+    lifetime: Duration,
+) -> Result<NewSession, StoreError> {
     let session = NewSession {
         login: secret::random_token(),
         session_id: secret::random_id(),
     };
     store
-        .create_session(user_id, &secret::hash(&session.login), &session.session_id, lifetime)
+        .create_session(
+            user_id,
+            &secret::hash(&session.login),
+            &session.session_id,
+            lifetime,
+        )
         .await?;
     Ok(session)
 }
@@ -92,12 +105,17 @@ impl Caller {
     }
 
     fn with_token(user: User, token: Token) -> Self {
-        let server = token.server.as_ref().map(|(owner, name)| (owner.as_str(), name.as_str()));
+        let server = token
+            .server
+            .as_ref()
+            .map(|(owner, name)| (owner.as_str(), name.as_str()));
         let asked = Rights::resolve(&token.scopes, &user.name, user.admin, server);
         let rights = match token.kind {
             // A server's token is the server's, not a share of its owner's rights.
             TokenKind::Server => asked,
-            TokenKind::Oauth | TokenKind::Api => asked.within(&Rights::of_user(&user.name, user.admin)),
+            TokenKind::Oauth | TokenKind::Api => {
+                asked.within(&Rights::of_user(&user.name, user.admin))
+            }
         };
         Self {
             rights,

@@ -78,12 +78,25 @@ const ADMIN: [&str; 16] = [
 /// What a scope includes, one level down.
 fn included(scope: &str) -> &'static [&'static str] {
     match scope {
-        "admin:users" => &["admin:auth_state", "users", "read:roles:users", "delete:users"],
+        "admin:users" => &[
+            "admin:auth_state",
+            "users",
+            "read:roles:users",
+            "delete:users",
+        ],
         "users" => &["read:users", "list:users", "users:activity"],
         "list:users" | "read:servers" => &["read:users:name"],
-        "read:users" => &["read:users:name", "read:users:groups", "read:users:activity"],
+        "read:users" => &[
+            "read:users:name",
+            "read:users:groups",
+            "read:users:activity",
+        ],
         "users:activity" => &["read:users:activity"],
-        "read:roles" => &["read:roles:users", "read:roles:services", "read:roles:groups"],
+        "read:roles" => &[
+            "read:roles:users",
+            "read:roles:services",
+            "read:roles:groups",
+        ],
         "admin:servers" => &["admin:server_state", "servers"],
         "servers" => &["read:servers", "delete:servers", "start:servers"],
         "tokens" => &["read:tokens"],
@@ -94,7 +107,12 @@ fn included(scope: &str) -> &'static [&'static str] {
         "list:services" | "read:services" => &["read:services:name"],
         "users:shares" => &["read:users:shares"],
         "groups:shares" => &["read:groups:shares"],
-        "shares" => &["access:servers", "read:shares", "users:shares", "groups:shares"],
+        "shares" => &[
+            "access:servers",
+            "read:shares",
+            "users:shares",
+            "groups:shares",
+        ],
         _ => &[],
     }
 }
@@ -102,8 +120,10 @@ fn included(scope: &str) -> &'static [&'static str] {
 /// Whether a scope with this name exists (without filter).
 #[must_use]
 pub fn exists(scope: &str) -> bool {
-    matches!(scope, "self" | "inherit" | "admin:auth_state" | "users:activity" | "(no_scope)")
-        || OWN.contains(&scope)
+    matches!(
+        scope,
+        "self" | "inherit" | "admin:auth_state" | "users:activity" | "(no_scope)"
+    ) || OWN.contains(&scope)
         || ADMIN
             .iter()
             .any(|known| *known == scope || Rights::closure(known).contains(scope))
@@ -128,13 +148,22 @@ impl Rights {
     /// Turns kept scopes into rights. Bare filters mean the owner and the server given here; a filter that applies to nothing, and a
     /// scope that does not exist, give nothing.
     #[must_use]
-    pub fn resolve(scopes: &[String], owner: &str, owner_is_admin: bool, server: Option<(&str, &str)>) -> Self {
+    pub fn resolve(
+        scopes: &[String],
+        owner: &str,
+        owner_is_admin: bool,
+        server: Option<(&str, &str)>,
+    ) -> Self {
         let mut rights = Self::default();
         for text in scopes {
-            let (scope, filter) = text.split_once('!').map_or((text.as_str(), None), |(s, f)| (s, Some(f)));
+            let (scope, filter) = text
+                .split_once('!')
+                .map_or((text.as_str(), None), |(s, f)| (s, Some(f)));
             match scope {
                 "inherit" => {
-                    rights.held.extend(Self::of_user(owner, owner_is_admin).held);
+                    rights
+                        .held
+                        .extend(Self::of_user(owner, owner_is_admin).held);
                     continue;
                 }
                 "self" => {
@@ -150,15 +179,17 @@ impl Rights {
                     Some((owner, name)) => Reach::Server(owner.to_owned(), name.to_owned()),
                     None => continue,
                 },
-                Some(filter) => match (filter.strip_prefix("user="), filter.strip_prefix("server=")) {
-                    (Some(user), _) => Reach::User(user.to_owned()),
-                    // A server's name has no slash, so the last one parts owner and server.
-                    (_, Some(server)) => match server.rsplit_once('/') {
-                        Some((owner, name)) => Reach::Server(owner.to_owned(), name.to_owned()),
-                        None => continue,
-                    },
-                    _ => continue,
-                },
+                Some(filter) => {
+                    match (filter.strip_prefix("user="), filter.strip_prefix("server=")) {
+                        (Some(user), _) => Reach::User(user.to_owned()),
+                        // A server's name has no slash, so the last one parts owner and server.
+                        (_, Some(server)) => match server.rsplit_once('/') {
+                            Some((owner, name)) => Reach::Server(owner.to_owned(), name.to_owned()),
+                            None => continue,
+                        },
+                        _ => continue,
+                    }
+                }
             };
             rights.add(scope, &reach);
         }
@@ -248,7 +279,8 @@ fn narrower(one: &Reach, other: &Reach) -> Option<Reach> {
         (Reach::All, reach) | (reach, Reach::All) => Some(reach.clone()),
         (Reach::User(a), Reach::User(b)) => (a == b).then(|| one.clone()),
         (Reach::Server(..), Reach::Server(..)) => (one == other).then(|| one.clone()),
-        (Reach::User(user), server @ Reach::Server(owner, _)) | (server @ Reach::Server(owner, _), Reach::User(user)) => {
+        (Reach::User(user), server @ Reach::Server(owner, _))
+        | (server @ Reach::Server(owner, _), Reach::User(user)) => {
             (user == owner).then(|| server.clone())
         }
     }
@@ -265,25 +297,53 @@ mod tests {
     #[test]
     fn a_user_may_do_everything_of_their_own_and_nothing_of_others() {
         let rights = Rights::of_user("rook", false);
-        assert_eq!(rights.may("start:servers", Target::Server("rook", "lab")), Verdict::Allowed);
-        assert_eq!(rights.may("start:servers", Target::Server("pawn", "")), Verdict::OutOfReach);
+        assert_eq!(
+            rights.may("start:servers", Target::Server("rook", "lab")),
+            Verdict::Allowed
+        );
+        assert_eq!(
+            rights.may("start:servers", Target::Server("pawn", "")),
+            Verdict::OutOfReach
+        );
         assert_eq!(rights.may("admin:users", Target::Hub), Verdict::NotHeld);
         let admin = Rights::of_user("king", true);
-        assert_eq!(admin.may("access:servers", Target::Server("pawn", "")), Verdict::Allowed);
+        assert_eq!(
+            admin.may("access:servers", Target::Server("pawn", "")),
+            Verdict::Allowed
+        );
     }
 
     #[test]
     fn a_visitors_token_names_the_server_it_is_for() {
-        let asked = scopes(&["access:servers!server", "read:users:name!user", "read:users:groups!user"]);
-        let own = Rights::resolve(&asked, "rook", false, Some(("rook", ""))).within(&Rights::of_user("rook", false));
+        let asked = scopes(&[
+            "access:servers!server",
+            "read:users:name!user",
+            "read:users:groups!user",
+        ]);
+        let own = Rights::resolve(&asked, "rook", false, Some(("rook", "")))
+            .within(&Rights::of_user("rook", false));
         assert_eq!(
             own.texts(),
-            ["access:servers!server=rook/", "read:users:groups!user=rook", "read:users:name!user=rook"]
+            [
+                "access:servers!server=rook/",
+                "read:users:groups!user=rook",
+                "read:users:name!user=rook"
+            ]
         );
         let foreign = Rights::resolve(&asked, "rook", false, Some(("pawn", "")));
-        assert!(!foreign.within(&Rights::of_user("rook", false)).texts().iter().any(|s| s.starts_with("access")));
+        assert!(
+            !foreign
+                .within(&Rights::of_user("rook", false))
+                .texts()
+                .iter()
+                .any(|s| s.starts_with("access"))
+        );
         let admin = foreign.within(&Rights::of_user("rook", true));
-        assert!(admin.texts().contains(&"access:servers!server=pawn/".to_owned()));
+        assert!(
+            admin
+                .texts()
+                .contains(&"access:servers!server=pawn/".to_owned())
+        );
     }
 
     #[test]
@@ -291,13 +351,23 @@ mod tests {
         let rights = Rights::resolve(&scopes(&["servers!server=a/b"]), "x", false, None);
         assert_eq!(
             rights.texts(),
-            ["delete:servers!server=a/b", "read:servers!server=a/b", "servers!server=a/b", "start:servers!server=a/b"]
+            [
+                "delete:servers!server=a/b",
+                "read:servers!server=a/b",
+                "servers!server=a/b",
+                "start:servers!server=a/b"
+            ]
         );
     }
 
     #[test]
     fn nonsense_gives_nothing() {
-        let rights = Rights::resolve(&scopes(&["servers!group=x", "servers!server", "servers!server=a"]), "x", true, None);
+        let rights = Rights::resolve(
+            &scopes(&["servers!group=x", "servers!server", "servers!server=a"]),
+            "x",
+            true,
+            None,
+        );
         assert!(rights.texts().is_empty());
         assert!(!exists("everything"));
         assert!(exists("read:users:name") && exists("admin:auth_state") && exists("inherit"));

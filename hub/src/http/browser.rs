@@ -42,15 +42,21 @@ impl FromRequestParts<HubState> for Browser {
 
     async fn from_request_parts(parts: &mut Parts, state: &HubState) -> Result<Self, Failure> {
         // A server's side has no browsers: its cookies mean nothing.
-        let internal = parts.headers.get(LISTENER_HEADER).is_some_and(|value| value == "internal");
+        let internal = parts
+            .headers
+            .get(LISTENER_HEADER)
+            .is_some_and(|value| value == "internal");
         let none = HeaderMap::new();
         let headers = if internal { &none } else { &parts.headers };
-        let login = cookie(headers, LOGIN).filter(|raw| raw.len() <= secret::LONGEST).map(|raw| secret::hash(&raw));
+        let login = cookie(headers, LOGIN)
+            .filter(|raw| raw.len() <= secret::LONGEST)
+            .map(|raw| secret::hash(&raw));
         let found = match &login {
             Some(hash) => state.store.session(hash).await?,
             None => None,
         };
-        let shown = cookie(headers, SESSION).filter(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()));
+        let shown = cookie(headers, SESSION)
+            .filter(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()));
         let (user, session_id) = match found {
             Some((session, user)) => (Some(user), session.session_id),
             None => (None, shown.clone().unwrap_or_else(secret::random_id)),
@@ -79,7 +85,9 @@ impl Browser {
     pub(super) fn answer(&self, page: impl IntoResponse) -> Response {
         let mut response = page.into_response();
         for cookie in &self.missing {
-            response.headers_mut().append(header::SET_COOKIE, cookie.clone());
+            response
+                .headers_mut()
+                .append(header::SET_COOKIE, cookie.clone());
         }
         response
     }
@@ -107,12 +115,18 @@ impl FromRequestParts<HubState> for SignedIn {
             .await
             .map_err(IntoResponse::into_response)?;
         let Some(user) = browser.user.clone() else {
-            let here = parts.uri.path_and_query().map_or("/hub/home", |path| path.as_str());
+            let here = parts
+                .uri
+                .path_and_query()
+                .map_or("/hub/home", |path| path.as_str());
             return Err(Redirect::to(&with_next("/hub/login", here)).into_response());
         };
         // A script of a notebook has our origin: it may not read pages in the person's name.
         if !is_navigation(&parts.headers) && !shows_proof(parts, &browser) {
-            return Err(Failure::forbidden("Pages are for people: open them in a tab of their own.").into_response());
+            return Err(Failure::forbidden(
+                "Pages are for people: open them in a tab of their own.",
+            )
+            .into_response());
         }
         Ok(Self { user, browser })
     }
@@ -125,17 +139,15 @@ pub(super) struct Fields(Vec<(String, String)>);
 impl Fields {
     /// The field's text, empty when it is absent.
     pub(super) fn text(&self, name: &str) -> &str {
-        self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map_or("", |(_, value)| value)
     }
 
     /// Whether the field is there, as a ticked box is.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(key, _)| key == name)
-    }
-
-    /// All of them in order.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 }
 
@@ -167,7 +179,11 @@ impl FromRequest<HubState> for Unproven {
             })?;
         let fields = Fields(fields);
         let proven = by_head || secret::same(fields.text(XSRF), &browser.xsrf);
-        Ok(Self { browser, fields, proven })
+        Ok(Self {
+            browser,
+            fields,
+            proven,
+        })
     }
 }
 
@@ -216,7 +232,11 @@ impl FromRequest<HubState> for SignedPosted {
 }
 
 fn no_proof(fields: &Fields, browser: &Browser) -> Failure {
-    let argument = if fields.has(XSRF) { "does not match" } else { "is missing" };
+    let argument = if fields.has(XSRF) {
+        "does not match"
+    } else {
+        "is missing"
+    };
     if browser.user.is_none() {
         return Failure::forbidden(format!("You are signed out, or this page is too old ('_xsrf' argument {argument}). Sign in and try again."))
             .advise("Sign in", "/hub/login");
@@ -245,25 +265,38 @@ pub(super) fn shows_proof(parts: &Parts, browser: &Browser) -> bool {
 
 /// A person opens a page in a tab, as far as the browser tells: old ones and programs do not.
 pub(super) fn is_navigation(headers: &HeaderMap) -> bool {
-    headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate")
-        && headers.get("sec-fetch-dest").is_none_or(|what| what == "document")
+    headers
+        .get("sec-fetch-mode")
+        .is_none_or(|mode| mode == "navigate")
+        && headers
+            .get("sec-fetch-dest")
+            .is_none_or(|what| what == "document")
 }
 
 /// Whether a request that only reads could be a person's own.
 pub(super) fn is_plain_read(parts: &Parts) -> bool {
-    matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) && is_navigation(&parts.headers)
+    matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS)
+        && is_navigation(&parts.headers)
 }
 
 /// The address the request came from: the proxy adds it last.
 pub(super) fn address(headers: &HeaderMap) -> Option<IpAddr> {
-    let all = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
+    let all = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .next_back()?
+        .to_str()
+        .ok()?;
     let last = all.rsplit(',').next()?.trim();
     last.parse().ok()
 }
 
 /// The path in the query's `next`, if it is ours.
 pub(super) fn asked_next(state: &HubState, query: &[(String, String)]) -> Option<String> {
-    let next = query.iter().find(|(key, _)| key == "next").map(|(_, value)| value)?;
+    let next = query
+        .iter()
+        .find(|(key, _)| key == "next")
+        .map(|(_, value)| value)?;
     own_path(next, &state.settings.public_url)
 }
 
@@ -285,9 +318,10 @@ pub(super) fn begin(state: &HubState, user: &User, session: &NewSession, to: &st
 /// Takes all cookies of ours away.
 pub(super) fn end(state: &HubState, mut response: Response) -> Response {
     for (name, path) in [(LOGIN, "/hub/"), (SESSION, "/"), (XSRF, "/hub/")] {
-        response
-            .headers_mut()
-            .append(header::SET_COOKIE, set_cookie(state, name, "", path, Some(0)));
+        response.headers_mut().append(
+            header::SET_COOKIE,
+            set_cookie(state, name, "", path, Some(0)),
+        );
     }
     response
 }
@@ -303,10 +337,20 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
         .filter(|(key, _)| *key == name)
         .map(|(_, value)| value.trim_matches('"').to_owned());
     let value = found.next()?;
-    if found.next().is_some() { None } else { Some(value) }
+    if found.next().is_some() {
+        None
+    } else {
+        Some(value)
+    }
 }
 
-fn set_cookie(state: &HubState, name: &str, value: &str, path: &str, max_age: Option<u64>) -> HeaderValue {
+fn set_cookie(
+    state: &HubState,
+    name: &str,
+    value: &str,
+    path: &str,
+    max_age: Option<u64>,
+) -> HeaderValue {
     let mut text = format!("{name}={value}; Path={path}; SameSite=Lax");
     // People's scripts read the proof; notebooks' pages cannot, by its path.
     if name != XSRF {

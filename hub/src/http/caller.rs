@@ -24,7 +24,10 @@ impl FromRequestParts<HubState> for ApiCaller {
     async fn from_request_parts(parts: &mut Parts, state: &HubState) -> Result<Self, Failure> {
         if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
             let raw = value.to_str().ok().and_then(bearer).ok_or_else(nobody)?;
-            return access::token_caller(&state.store, raw).await?.map(Self).ok_or_else(nobody);
+            return access::token_caller(&state.store, raw)
+                .await?
+                .map(Self)
+                .ok_or_else(nobody);
         }
         let browser = parts.extract_with_state::<Browser, _>(state).await?;
         let user = browser.user.clone().ok_or_else(nobody)?;
@@ -53,13 +56,24 @@ impl ApiCaller {
     }
 
     /// The user of this name, if the caller holds the scope for them.
-    pub(super) async fn user_for(&self, state: &HubState, name: &str, scope: &str) -> Result<User, Failure> {
+    pub(super) async fn user_for(
+        &self,
+        state: &HubState,
+        name: &str,
+        scope: &str,
+    ) -> Result<User, Failure> {
         self.require(scope, Target::User(name))?;
         state.store.user_by_name(name).await?.ok_or_else(not_here)
     }
 
     /// The owner of this server, if the caller holds the scope for it.
-    pub(super) async fn owner_for(&self, state: &HubState, name: &str, server: &str, scope: &str) -> Result<User, Failure> {
+    pub(super) async fn owner_for(
+        &self,
+        state: &HubState,
+        name: &str,
+        server: &str,
+        scope: &str,
+    ) -> Result<User, Failure> {
         self.require(scope, Target::Server(name, server))?;
         state.store.user_by_name(name).await?.ok_or_else(not_here)
     }
@@ -68,13 +82,15 @@ impl ApiCaller {
 /// The token of an `Authorization` header.
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
-    (scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("bearer")).then(|| token.trim())
+    (scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("bearer"))
+        .then(|| token.trim())
 }
 
 fn is_json_or_nothing(parts: &Parts) -> bool {
     parts.headers.get(header::CONTENT_TYPE).is_none_or(|kind| {
-        kind.to_str()
-            .is_ok_and(|kind| kind.split(';').next().unwrap_or_default().trim() == "application/json")
+        kind.to_str().is_ok_and(|kind| {
+            kind.split(';').next().unwrap_or_default().trim() == "application/json"
+        })
     })
 }
 

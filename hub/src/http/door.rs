@@ -4,14 +4,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::servers::{ProgressEvent, QueuePlace, ServerState, ServerView, Servers, ServersError, StartOutcome};
+use crate::servers::{
+    ProgressEvent, QueuePlace, ServerState, ServerView, Servers, ServersError, StartOutcome,
+};
 use crate::spawner::Progress;
 
 /// The servers, as pages and API see them.
 #[async_trait]
 pub trait ServerDoor: Send + Sync {
     /// Wishes a server to run; makes its row if needed.
-    async fn start(&self, user_id: i64, name: &str, options: Option<String>) -> Result<StartOutcome, ServersError>;
+    async fn start(
+        &self,
+        user_id: i64,
+        name: &str,
+        options: Option<String>,
+    ) -> Result<StartOutcome, ServersError>;
     /// Wishes a server to stop.
     async fn stop(&self, user_id: i64, name: &str) -> Result<ServerState, ServersError>;
     /// Stops a named server and forgets it.
@@ -25,13 +32,26 @@ pub trait ServerDoor: Send + Sync {
     /// A server's place in the queue.
     async fn place(&self, server_id: i64) -> Result<Option<QueuePlace>, ServersError>;
     /// Progress of the present or last start, after that event.
-    async fn progress(&self, server_id: i64, after: i64) -> Result<Vec<ProgressEvent>, ServersError>;
+    async fn progress(
+        &self,
+        server_id: i64,
+        after: i64,
+    ) -> Result<Vec<ProgressEvent>, ServersError>;
     /// Returns when something probably changed, or after the deadline.
     async fn changed(&self, deadline: Duration);
     /// Waits for the end of a start.
-    async fn wait_ready(&self, server_id: i64, deadline: Duration) -> Result<ServerState, ServersError>;
+    async fn wait_ready(
+        &self,
+        server_id: i64,
+        deadline: Duration,
+    ) -> Result<ServerState, ServersError>;
     /// Moves a server's last activity forward.
-    async fn note_activity(&self, user_id: i64, server: &str, at_ms: i64) -> Result<(), ServersError>;
+    async fn note_activity(
+        &self,
+        user_id: i64,
+        server: &str,
+        at_ms: i64,
+    ) -> Result<(), ServersError>;
     /// How far the image is, while it is being built.
     fn image_progress(&self) -> Option<Progress>;
     /// Why nothing is started at this moment.
@@ -40,7 +60,12 @@ pub trait ServerDoor: Send + Sync {
 
 #[async_trait]
 impl ServerDoor for Servers {
-    async fn start(&self, user_id: i64, name: &str, options: Option<String>) -> Result<StartOutcome, ServersError> {
+    async fn start(
+        &self,
+        user_id: i64,
+        name: &str,
+        options: Option<String>,
+    ) -> Result<StartOutcome, ServersError> {
         Self::start(self, user_id, name, options).await
     }
 
@@ -68,7 +93,11 @@ impl ServerDoor for Servers {
         Self::place(self, server_id).await
     }
 
-    async fn progress(&self, server_id: i64, after: i64) -> Result<Vec<ProgressEvent>, ServersError> {
+    async fn progress(
+        &self,
+        server_id: i64,
+        after: i64,
+    ) -> Result<Vec<ProgressEvent>, ServersError> {
         Self::progress(self, server_id, after).await
     }
 
@@ -76,11 +105,20 @@ impl ServerDoor for Servers {
         Self::changed(self, deadline).await;
     }
 
-    async fn wait_ready(&self, server_id: i64, deadline: Duration) -> Result<ServerState, ServersError> {
+    async fn wait_ready(
+        &self,
+        server_id: i64,
+        deadline: Duration,
+    ) -> Result<ServerState, ServersError> {
         Self::wait_ready(self, server_id, deadline).await
     }
 
-    async fn note_activity(&self, user_id: i64, server: &str, at_ms: i64) -> Result<(), ServersError> {
+    async fn note_activity(
+        &self,
+        user_id: i64,
+        server: &str,
+        at_ms: i64,
+    ) -> Result<(), ServersError> {
         Self::note_activity(self, user_id, server, at_ms).await
     }
 

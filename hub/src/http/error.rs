@@ -18,7 +18,8 @@ use crate::users::UsersError;
 type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Words of every 500.
-const OUR_FAULT: &str = "Something went wrong on our side. It was written to the log; try again in a moment.";
+const OUR_FAULT: &str =
+    "Something went wrong on our side. It was written to the log; try again in a moment.";
 /// Words of every 503.
 const NOT_NOW: &str = "The hub has too much to do at this moment. Try again in some seconds.";
 
@@ -53,7 +54,10 @@ impl Failure {
     }
 
     pub(crate) fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "There is nothing here, or it is not yours to see.")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "There is nothing here, or it is not yours to see.",
+        )
     }
 
     pub(crate) fn internal(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
@@ -86,7 +90,9 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, seconds.into());
         }
         response.extensions_mut().insert(self);
         response
@@ -120,9 +126,10 @@ impl From<UsersError> for Failure {
         match cause {
             UsersError::Store(cause) => cause.into(),
             UsersError::Taken => Self::new(StatusCode::CONFLICT, sentence(&cause)),
-            UsersError::Name(_) | UsersError::InUse | UsersError::PasswordShort | UsersError::PasswordLong => {
-                Self::bad_request(sentence(&cause))
-            }
+            UsersError::Name(_)
+            | UsersError::InUse
+            | UsersError::PasswordShort
+            | UsersError::PasswordLong => Self::bad_request(sentence(&cause)),
         }
     }
 }
@@ -154,7 +161,9 @@ impl From<AuthorizeError> for Failure {
     fn from(cause: AuthorizeError) -> Self {
         match cause {
             AuthorizeError::Store(cause) => cause.into(),
-            AuthorizeError::Invalid(_) | AuthorizeError::ToClient { .. } => Self::bad_request(sentence(&cause)),
+            AuthorizeError::Invalid(_) | AuthorizeError::ToClient { .. } => {
+                Self::bad_request(sentence(&cause))
+            }
             AuthorizeError::NoAccess { .. } | AuthorizeError::SignedOut => {
                 Self::forbidden(sentence(&cause)).advise("Go to your home page", "/hub/home")
             }
@@ -166,7 +175,10 @@ impl From<AuthorizeError> for Failure {
 pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
     let text = error.to_string();
     let mut chars = text.chars();
-    let mut sentence: String = chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default();
+    let mut sentence: String = chars
+        .next()
+        .map(|first| first.to_uppercase().chain(chars).collect())
+        .unwrap_or_default();
     if !sentence.ends_with(['.', '!', '?']) {
         sentence.push('.');
     }

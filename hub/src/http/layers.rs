@@ -36,7 +36,12 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
         .headers()
         .get("x-request-id")
         .and_then(|value| value.to_str().ok())
-        .filter(|id| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'))
+        .filter(|id| {
+            (1..=64).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        })
         .map_or_else(crate::secret::random_id, str::to_owned);
     let begun = Instant::now();
     let method = known_method(request.method());
@@ -47,13 +52,21 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
         .to_owned();
     request.extensions_mut().insert(RequestId(id.clone()));
     // The path is not logged: links carry secrets in theirs.
-    let span = tracing::info_span!("request", request.id = %id, http.method = method, http.route = %route);
+    let span =
+        tracing::info_span!("request", request.id = %id, http.method = method, http.route = %route);
     let mut response = next.run(request).instrument(span.clone()).await;
     let (status, took) = (response.status(), begun.elapsed());
-    span.in_scope(|| tracing::debug!(http.status = status.as_u16(), duration_ms = took.as_millis(), "Answered"));
+    span.in_scope(|| {
+        tracing::debug!(
+            http.status = status.as_u16(),
+            duration_ms = took.as_millis(),
+            "Answered"
+        )
+    });
     metrics::counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status.as_str().to_owned())
         .increment(1);
-    metrics::histogram!(REQUEST_SECONDS, "method" => method, "route" => route).record(took.as_secs_f64());
+    metrics::histogram!(REQUEST_SECONDS, "method" => method, "route" => route)
+        .record(took.as_secs_f64());
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", value);
     }
@@ -74,7 +87,11 @@ fn known_method(method: &Method) -> &'static str {
 }
 
 /// The version and the policies, on every answer.
-pub(super) async fn add_headers(State(state): State<HubState>, request: Request, next: Next) -> Response {
+pub(super) async fn add_headers(
+    State(state): State<HubState>,
+    request: Request,
+    next: Next,
+) -> Response {
     let path = request.uri().path().to_owned();
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -88,24 +105,44 @@ pub(super) async fn add_headers(State(state): State<HubState>, request: Request,
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static(policy));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("same-origin"),
+    );
+    headers.insert(
+        "cross-origin-opener-policy",
+        HeaderValue::from_static("same-origin"),
+    );
     // Pages and answers are about one person; files bring their own rule.
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     if path.starts_with("/hub/link/") {
-        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        );
     }
     response
 }
 
 /// Gives failures their form: JSON for programs, a page for people.
-pub(super) async fn render_failures(State(state): State<HubState>, request: Request, next: Next) -> Response {
+pub(super) async fn render_failures(
+    State(state): State<HubState>,
+    request: Request,
+    next: Next,
+) -> Response {
     let json = wants_json(request.uri().path(), &request);
     let head = request.method() == Method::HEAD;
-    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    let id = request
+        .extensions()
+        .get::<RequestId>()
+        .map(|id| id.0.clone())
+        .unwrap_or_default();
     let response = next.run(request).await;
     let status = response.status();
     let failure = match response.extensions().get::<Failure>() {
@@ -118,17 +155,29 @@ pub(super) async fn render_failures(State(state): State<HubState>, request: Requ
     }
     let (mut parts, _) = response.into_parts();
     let body = if json {
-        let body = serde_json::json!({ "status": failure.status.as_u16(), "message": failure.message });
-        parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let body =
+            serde_json::json!({ "status": failure.status.as_u16(), "message": failure.message });
+        parts.headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
         body.to_string()
     } else {
-        parts
-            .headers
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        parts.headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/html; charset=utf-8"),
+        );
         pages::error_page(&state, &failure, &id)
     };
     parts.headers.remove(header::CONTENT_LENGTH);
-    Response::from_parts(parts, if head { Body::empty() } else { Body::from(body) })
+    Response::from_parts(
+        parts,
+        if head {
+            Body::empty()
+        } else {
+            Body::from(body)
+        },
+    )
 }
 
 /// Answers of the framework itself: unknown URL, wrong method, unreadable path, body too large.
@@ -179,7 +228,10 @@ pub(super) async fn limit_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(LONGEST, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            tracing::warn!(duration_s = LONGEST.as_secs(), "A request took too long and was ended");
+            tracing::warn!(
+                duration_s = LONGEST.as_secs(),
+                "A request took too long and was ended"
+            );
             Failure::busy().into_response()
         }
     }
@@ -196,7 +248,11 @@ impl Turns {
 }
 
 /// Refuses what is too much at once. Streams do not count after their head.
-pub(super) async fn limit_number(State(turns): State<Turns>, request: Request, next: Next) -> Response {
+pub(super) async fn limit_number(
+    State(turns): State<Turns>,
+    request: Request,
+    next: Next,
+) -> Response {
     match turns.0.try_acquire() {
         Ok(_turn) => next.run(request).await,
         Err(_) => Failure::busy().into_response(),

@@ -62,7 +62,9 @@ impl HubState {
         metrics: Option<PrometheusHandle>,
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
-        let key = store.keep_setting("xsrf_key", &secret::random_token()).await?;
+        let key = store
+            .keep_setting("xsrf_key", &secret::random_token())
+            .await?;
         Ok(Self {
             xsrf: Xsrf::new(&key),
             store,
@@ -84,9 +86,14 @@ pub fn router(state: HubState) -> Router {
         // A request that takes longer than any of ours may (a slow body, a stuck database) ends, so that it cannot pile up.
         .layer(from_fn(layers::limit_time))
         // More at once than we can serve are told so at once.
-        .layer(from_fn_with_state(layers::Turns::new(), layers::limit_number))
+        .layer(from_fn_with_state(
+            layers::Turns::new(),
+            layers::limit_number,
+        ))
         // A bug in one request is that request's alone.
-        .layer(tower_http::catch_panic::CatchPanicLayer::custom(layers::answer_panic))
+        .layer(tower_http::catch_panic::CatchPanicLayer::custom(
+            layers::answer_panic,
+        ))
         // Failures become a page or JSON here and nowhere else.
         .layer(from_fn_with_state(state.clone(), layers::render_failures))
         // Version and policies stand on every answer, failures included.

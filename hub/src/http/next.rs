@@ -3,9 +3,26 @@
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 /// What must be escaped to stand in a `Location`; `%` stays, for the path is escaped already.
-const LOCATION: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}').add(b'|').add(b'^');
+const LOCATION: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'|')
+    .add(b'^');
 /// What must be escaped in the value of a query's field.
-const VALUE: &AsciiSet = &LOCATION.add(b'#').add(b'%').add(b'&').add(b'+').add(b'?').add(b'=').add(b';').add(b'\'');
+const VALUE: &AsciiSet = &LOCATION
+    .add(b'#')
+    .add(b'%')
+    .add(b'&')
+    .add(b'+')
+    .add(b'?')
+    .add(b'=')
+    .add(b';')
+    .add(b'\'');
 
 /// The path `next` leads to, if that is one of ours: it begins with one slash, or with `public_url`.
 pub(super) fn own_path(next: &str, public_url: &str) -> Option<String> {

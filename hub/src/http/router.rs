@@ -5,10 +5,17 @@ use axum::routing::{any, delete, get, options, post};
 
 use super::HubState;
 use super::api::{activity, hub, oauth, progress, servers, tokens, users};
-use super::pages::{admin, admin_users, assets, errors, health, home, link, login, not_running, password, spawn, visit, welcome};
+use super::pages::{
+    admin, admin_users, assets, errors, health, home, link, login, not_running, password, spawn,
+    visit, welcome,
+};
 
 pub(super) fn routes() -> Router<HubState> {
-    Router::new().merge(pages()).merge(admin_pages()).merge(api()).merge(machinery())
+    Router::new()
+        .merge(pages())
+        .merge(admin_pages())
+        .merge(api())
+        .merge(machinery())
 }
 
 fn pages() -> Router<HubState> {
@@ -27,12 +34,24 @@ fn pages() -> Router<HubState> {
         .route("/hub/stop/{user}/{server}", post(home::stop_named))
         .route("/hub/remove/{user}/{server}", post(home::remove))
         .route("/hub/spawn", get(spawn::own).post(spawn::start_own))
-        .route("/hub/spawn/{user}", get(spawn::default).post(spawn::start_default))
-        .route("/hub/spawn/{user}/{server}", get(spawn::named).post(spawn::start_named))
+        .route(
+            "/hub/spawn/{user}",
+            get(spawn::default).post(spawn::start_default),
+        )
+        .route(
+            "/hub/spawn/{user}/{server}",
+            get(spawn::named).post(spawn::start_named),
+        )
         .route("/hub/spawn-pending/{user}", get(spawn::pending_default))
-        .route("/hub/spawn-pending/{user}/{server}", get(spawn::pending_named))
+        .route(
+            "/hub/spawn-pending/{user}/{server}",
+            get(spawn::pending_named),
+        )
         .route("/hub/user-redirect", get(not_running::redirect_to_own))
-        .route("/hub/user-redirect/{*path}", get(not_running::redirect_to_own))
+        .route(
+            "/hub/user-redirect/{*path}",
+            get(not_running::redirect_to_own),
+        )
         .route("/hub/user/{user}", any(not_running::show))
         .route("/hub/user/{user}/", any(not_running::show))
         .route("/hub/user/{user}/{*path}", any(not_running::show))
@@ -45,18 +64,32 @@ fn admin_pages() -> Router<HubState> {
         .route("/hub/admin", get(admin::show))
         .route("/hub/admin/invite", post(admin_users::invite))
         .route("/hub/admin/users/{id}/reset", post(admin_users::reset))
-        .route("/hub/admin/users/{id}/admin", post(admin_users::change_admin))
-        .route("/hub/admin/users/{id}/delete", get(admin_users::ask_delete).post(admin_users::delete))
+        .route(
+            "/hub/admin/users/{id}/admin",
+            post(admin_users::change_admin),
+        )
+        .route(
+            "/hub/admin/users/{id}/delete",
+            get(admin_users::ask_delete).post(admin_users::delete),
+        )
 }
 
 fn api() -> Router<HubState> {
     Router::new()
         .route("/hub/api", get(hub::version).options(hub::options))
         .route("/hub/api/", get(hub::version).options(hub::options))
-        .route("/hub/api/{*path}", options(hub::options).fallback(errors::unknown_api))
+        .route(
+            "/hub/api/{*path}",
+            options(hub::options).fallback(errors::unknown_api),
+        )
         .route("/hub/api/info", get(hub::info).options(hub::options))
         .route("/hub/api/user", get(hub::whoami).options(hub::options))
-        .route("/hub/api/users", get(users::list).post(users::create_many).options(hub::options))
+        .route(
+            "/hub/api/users",
+            get(users::list)
+                .post(users::create_many)
+                .options(hub::options),
+        )
         .route(
             "/hub/api/users/{name}",
             get(users::show)
@@ -65,12 +98,20 @@ fn api() -> Router<HubState> {
                 .delete(users::delete)
                 .options(hub::options),
         )
-        .route("/hub/api/users/{name}/activity", post(activity::post).options(hub::options))
+        .route(
+            "/hub/api/users/{name}/activity",
+            post(activity::post).options(hub::options),
+        )
         .route(
             "/hub/api/users/{name}/server",
-            post(servers::start_default).delete(servers::stop_default).options(hub::options),
+            post(servers::start_default)
+                .delete(servers::stop_default)
+                .options(hub::options),
         )
-        .route("/hub/api/users/{name}/server/progress", get(progress::of_default))
+        .route(
+            "/hub/api/users/{name}/server/progress",
+            get(progress::of_default),
+        )
         .route(
             "/hub/api/users/{name}/servers/{server}",
             get(servers::show)
@@ -78,10 +119,19 @@ fn api() -> Router<HubState> {
                 .delete(servers::stop_named)
                 .options(hub::options),
         )
-        .route("/hub/api/users/{name}/servers/{server}/progress", get(progress::of_named))
-        .route("/hub/api/users/{name}/tokens", get(tokens::list).post(tokens::create))
+        .route(
+            "/hub/api/users/{name}/servers/{server}/progress",
+            get(progress::of_named),
+        )
+        .route(
+            "/hub/api/users/{name}/tokens",
+            get(tokens::list).post(tokens::create),
+        )
         .route("/hub/api/users/{name}/tokens/{id}", delete(tokens::delete))
-        .route("/hub/api/oauth2/authorize", get(visit::ask).post(visit::confirm))
+        .route(
+            "/hub/api/oauth2/authorize",
+            get(visit::ask).post(visit::confirm),
+        )
         .route("/hub/api/oauth2/token", post(oauth::token))
         .route("/hub/api/health", get(health::alive))
         .route("/hub/api/metrics", get(health::metrics))

@@ -13,8 +13,13 @@ const DRAIN: Duration = Duration::from_secs(8);
 ///
 /// # Errors
 /// When the socket fails.
-pub async fn serve(listener: UnixListener, router: Router, stop: CancellationToken) -> std::io::Result<()> {
-    let drained = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+pub async fn serve(
+    listener: UnixListener,
+    router: Router,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let drained =
+        axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     tokio::select! {
         ended = drained.into_future() => ended,
         () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),

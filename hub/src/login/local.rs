@@ -54,7 +54,10 @@ pub async fn sign_in(
         return Err(LocalError::Wrong);
     }
     let keys = keys(&name, address);
-    for (key, most) in keys.iter().zip([MOST_OF_BOTH, MOST_OF_ADDRESS, MOST_OF_NAME]) {
+    for (key, most) in keys
+        .iter()
+        .zip([MOST_OF_BOTH, MOST_OF_ADDRESS, MOST_OF_NAME])
+    {
         if let Some(seconds) = store.throttled(key, most, WINDOW).await? {
             return Err(LocalError::Wait(seconds));
         }
@@ -93,18 +96,33 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn guessing_ends_with_a_wait_there_and_not_elsewhere() -> Result<(), Box<dyn std::error::Error>> {
+    async fn guessing_ends_with_a_wait_there_and_not_elsewhere()
+    -> Result<(), Box<dyn std::error::Error>> {
         let store = Store::in_memory().await?;
         let kept = password::keep("right password").await?;
         store.create_user("rook", false, Some(&kept)).await?;
         let here = Some("192.0.2.1".parse()?);
         for _ in 0..MOST_OF_BOTH {
-            assert!(matches!(sign_in(&store, "rook", "wrong", here).await, Err(LocalError::Wrong)));
+            assert!(matches!(
+                sign_in(&store, "rook", "wrong", here).await,
+                Err(LocalError::Wrong)
+            ));
         }
-        assert!(matches!(sign_in(&store, "rook", "right password", here).await, Err(LocalError::Wait(_))));
+        assert!(matches!(
+            sign_in(&store, "rook", "right password", here).await,
+            Err(LocalError::Wait(_))
+        ));
         let elsewhere = Some("2001:db8::1".parse()?);
-        assert_eq!(sign_in(&store, " rook", "right password", elsewhere).await?.name, "rook");
-        assert!(matches!(sign_in(&store, "nobody", "x", elsewhere).await, Err(LocalError::Wrong)));
+        assert_eq!(
+            sign_in(&store, " rook", "right password", elsewhere)
+                .await?
+                .name,
+            "rook"
+        );
+        assert!(matches!(
+            sign_in(&store, "nobody", "x", elsewhere).await,
+            Err(LocalError::Wrong)
+        ));
         Ok(())
     }
 }

@@ -5,9 +5,9 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use argon2::Argon2;
 use tokio::sync::Semaphore;
 
 /// At most so many are worked out at once.
@@ -54,14 +54,19 @@ pub async fn is_right(password: &str, kept: Option<String>) -> Result<bool, Busy
     on_a_turn(move || {
         let exists = kept.is_some();
         let kept = kept.unwrap_or_else(|| NOBODY.clone());
-        let matches = PasswordHash::new(&kept)
-            .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());
+        let matches = PasswordHash::new(&kept).is_ok_and(|hash| {
+            Argon2::default()
+                .verify_password(password.as_bytes(), &hash)
+                .is_ok()
+        });
         matches && exists
     })
     .await
 }
 
-async fn on_a_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
+async fn on_a_turn<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Busy> {
     let turn = tokio::time::timeout(PATIENCE, Arc::clone(&TURNS).acquire_owned())
         .await
         .map_err(|_| Busy)?

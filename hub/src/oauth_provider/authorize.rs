@@ -9,7 +9,11 @@ use crate::store::oauth::{NewCode, OauthClient};
 use crate::store::{Store, StoreError};
 
 /// What a token for a visitor holds, with bare filters.
-pub const VISITOR_SCOPES: [&str; 3] = ["access:servers!server", "read:users:name!user", "read:users:groups!user"];
+pub const VISITOR_SCOPES: [&str; 3] = [
+    "access:servers!server",
+    "read:users:name!user",
+    "read:users:groups!user",
+];
 
 /// The query of an authorize request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,7 +78,9 @@ impl Query {
     ///
     /// # Errors
     /// [`AuthorizeError::Invalid`].
-    pub fn read<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, AuthorizeError> {
+    pub fn read<'a>(
+        fields: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, AuthorizeError> {
         let mut query = Self::default();
         for (name, value) in fields {
             let slot = match name {
@@ -88,7 +94,9 @@ impl Query {
                 _ => continue,
             };
             if slot.replace(value.to_owned()).is_some() {
-                return Err(AuthorizeError::Invalid("a parameter of the sign-in request comes twice"));
+                return Err(AuthorizeError::Invalid(
+                    "a parameter of the sign-in request comes twice",
+                ));
             }
         }
         Ok(query)
@@ -103,37 +111,65 @@ pub async fn check(store: &Store, caller: &Caller, query: &Query) -> Result<Aske
     let unknown = AuthorizeError::Invalid(
         "the server that sent you here is not known, or no longer runs: go to your home page and start it again",
     );
-    let Some(id) = &query.client_id else { return Err(AuthorizeError::Invalid("client_id is missing")) };
-    let Some(client) = store.client(id).await? else { return Err(unknown) };
-    if query.redirect_uri.as_ref().is_some_and(|uri| *uri != client.redirect_uri) {
+    let Some(id) = &query.client_id else {
+        return Err(AuthorizeError::Invalid("client_id is missing"));
+    };
+    let Some(client) = store.client(id).await? else {
+        return Err(unknown);
+    };
+    if query
+        .redirect_uri
+        .as_ref()
+        .is_some_and(|uri| *uri != client.redirect_uri)
+    {
         return Err(AuthorizeError::Invalid("redirect_uri is not this server's"));
     }
-    let refuse = |error, description| Err(to_client(&client, query.state.as_deref(), error, description));
+    let refuse = |error, description| {
+        Err(to_client(
+            &client,
+            query.state.as_deref(),
+            error,
+            description,
+        ))
+    };
     match query.response_type.as_deref() {
         Some("code") => {}
         None => return refuse("invalid_request", "response_type is missing"),
         Some(_) => return refuse("unsupported_response_type", "response_type must be code"),
     }
-    let challenge = match (&query.code_challenge, query.code_challenge_method.as_deref()) {
+    let challenge = match (
+        &query.code_challenge,
+        query.code_challenge_method.as_deref(),
+    ) {
         (None, None) => None,
         (None, Some(_)) => return refuse("invalid_request", "code_challenge is missing"),
         (Some(challenge), Some("S256")) if is_challenge(challenge) => Some(challenge.clone()),
-        (Some(_), Some("S256")) => return refuse("invalid_request", "code_challenge must have 43 to 128 characters"),
+        (Some(_), Some("S256")) => {
+            return refuse(
+                "invalid_request",
+                "code_challenge must have 43 to 128 characters",
+            );
+        }
         // No client in use sends `plain`, and it protects nothing.
         (Some(_), _) => return refuse("invalid_request", "code_challenge_method must be S256"),
     };
-    if query.scope.as_deref().is_some_and(|asked| !asked.split_whitespace().all(|scope| is_allowed(scope, &client))) {
+    if query.scope.as_deref().is_some_and(|asked| {
+        !asked
+            .split_whitespace()
+            .all(|scope| is_allowed(scope, &client))
+    }) {
         return refuse("invalid_scope", "a scope is not allowed for this server");
     }
-    if !caller
-        .rights
-        .allows("access:servers", Target::Server(&client.owner_name, &client.server_name))
-    {
+    if !caller.rights.allows(
+        "access:servers",
+        Target::Server(&client.owner_name, &client.server_name),
+    ) {
         return Err(AuthorizeError::NoAccess {
             owner: client.owner_name,
         });
     }
-    let confirm = client.owner_id != caller.user.id && !store.has_token_from(caller.user.id, &client.id).await?;
+    let confirm = client.owner_id != caller.user.id
+        && !store.has_token_from(caller.user.id, &client.id).await?;
     Ok(Asked {
         confirm,
         state: query.state.clone(),
@@ -146,9 +182,16 @@ pub async fn check(store: &Store, caller: &Caller, query: &Query) -> Result<Aske
 ///
 /// # Errors
 /// Their session ended in between, or the database failed.
-pub async fn grant(store: &Store, caller: &Caller, asked: &Asked) -> Result<String, AuthorizeError> {
+pub async fn grant(
+    store: &Store,
+    caller: &Caller,
+    asked: &Asked,
+) -> Result<String, AuthorizeError> {
     let code = secret::random_token();
-    let session_id = caller.session_id.as_deref().ok_or(AuthorizeError::SignedOut)?;
+    let session_id = caller
+        .session_id
+        .as_deref()
+        .ok_or(AuthorizeError::SignedOut)?;
     let kept = store
         .create_code(&NewCode {
             hash: &secret::hash(&code),
@@ -171,7 +214,10 @@ pub async fn grant(store: &Store, caller: &Caller, asked: &Asked) -> Result<Stri
 /// Where the person goes who says no.
 #[must_use]
 pub fn deny(asked: &Asked) -> String {
-    let mut fields = vec![("error", "access_denied"), ("error_description", "You did not agree.")];
+    let mut fields = vec![
+        ("error", "access_denied"),
+        ("error_description", "You did not agree."),
+    ];
     fields.extend(asked.state.as_deref().map(|state| ("state", state)));
     with_query(&asked.client.redirect_uri, &fields)
 }
@@ -192,12 +238,17 @@ fn to_client(
 
 fn is_challenge(text: &str) -> bool {
     (43..=128).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~'))
 }
 
 /// Clients of servers may ask for no more than they get anyway.
 fn is_allowed(scope: &str, client: &OauthClient) -> bool {
-    let server = format!("access:servers!server={}/{}", client.owner_name, client.server_name);
+    let server = format!(
+        "access:servers!server={}/{}",
+        client.owner_name, client.server_name
+    );
     scope == "identify" || scope == server || VISITOR_SCOPES.contains(&scope)
 }
 

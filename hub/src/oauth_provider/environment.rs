@@ -80,7 +80,10 @@ pub fn environment(input: &EnvInput<'_>) -> BTreeMap<String, String> {
     // 4.1 takes tokens from any URL unless told not to.
     set("JUPYTERHUB_ALLOW_TOKEN_IN_URL", "0".to_owned());
     if public.starts_with("https://") {
-        set("JUPYTERHUB_COOKIE_OPTIONS", r#"{"secure": true, "samesite": "Lax"}"#.to_owned());
+        set(
+            "JUPYTERHUB_COOKIE_OPTIONS",
+            r#"{"secure": true, "samesite": "Lax"}"#.to_owned(),
+        );
     }
     if let Some(bytes) = input.memory_limit {
         set("MEM_LIMIT", bytes.to_string());
@@ -97,7 +100,12 @@ pub fn environment(input: &EnvInput<'_>) -> BTreeMap<String, String> {
     if let Some(directory) = input.root_dir {
         set("JUPYTERHUB_ROOT_DIR", directory.to_owned());
     }
-    env.extend(input.extra.iter().map(|(key, value)| (key.clone(), value.clone())));
+    env.extend(
+        input
+            .extra
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone())),
+    );
     env
 }
 
@@ -126,7 +134,10 @@ mod tests {
             root_dir: None,
             extra: &BTreeMap::from([("MEM_LIMIT".to_owned(), "own".to_owned())]),
         });
-        let lines: Vec<String> = env.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let lines: Vec<String> = env
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         CPU_LIMIT=1.0
         JPY_API_TOKEN=TOKEN

@@ -36,7 +36,9 @@ pub struct Granted {
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
     /// The client is not known or its secret is wrong.
-    #[error("This server is not known to the hub any more. Stop it and start it again from the hub's home page.")]
+    #[error(
+        "This server is not known to the hub any more. Stop it and start it again from the hub's home page."
+    )]
     Client,
     /// A field is missing.
     #[error("{0} is missing")]
@@ -56,7 +58,11 @@ pub enum ExchangeError {
 ///
 /// # Errors
 /// [`ExchangeError`]. A code that was shown with the right secret is gone whatever comes of it.
-pub async fn exchange(store: &Store, request: &Request, lifetime: Duration) -> Result<Granted, ExchangeError> {
+pub async fn exchange(
+    store: &Store,
+    request: &Request,
+    lifetime: Duration,
+) -> Result<Granted, ExchangeError> {
     let (Some(id), Some(shown)) = (&request.client_id, &request.client_secret) else {
         return Err(ExchangeError::Client);
     };
@@ -69,7 +75,10 @@ pub async fn exchange(store: &Store, request: &Request, lifetime: Duration) -> R
         Some(_) => return Err(ExchangeError::GrantType),
         None => return Err(ExchangeError::Missing("grant_type")),
     }
-    let code = request.code.as_deref().ok_or(ExchangeError::Missing("code"))?;
+    let code = request
+        .code
+        .as_deref()
+        .ok_or(ExchangeError::Missing("code"))?;
     if code.len() > secret::LONGEST {
         return Err(ExchangeError::Grant);
     }
@@ -79,12 +88,17 @@ pub async fn exchange(store: &Store, request: &Request, lifetime: Duration) -> R
         .ok_or(ExchangeError::Grant)?;
     match (&taken.challenge, &request.code_verifier) {
         (None, None) => {}
-        (Some(challenge), Some(verifier)) if secret::same(&secret::challenge(verifier), challenge) => {}
+        (Some(challenge), Some(verifier))
+            if secret::same(&secret::challenge(verifier), challenge) => {}
         (Some(_), None) => return Err(ExchangeError::Missing("code_verifier")),
         // A verifier for a code without a challenge: somebody took the challenge out on the way.
         (Some(_) | None, Some(_)) => return Err(ExchangeError::Grant),
     }
-    if request.redirect_uri.as_ref().is_some_and(|uri| *uri != taken.redirect_uri) {
+    if request
+        .redirect_uri
+        .as_ref()
+        .is_some_and(|uri| *uri != taken.redirect_uri)
+    {
         return Err(ExchangeError::Grant);
     }
     let access_token = secret::random_token();
@@ -94,15 +108,18 @@ pub async fn exchange(store: &Store, request: &Request, lifetime: Duration) -> R
     {
         return Err(ExchangeError::Grant);
     }
-    let scopes: Vec<String> =
-        serde_json::from_str(&taken.scopes).map_err(|_| StoreError::Corrupt("oauth_codes.scopes"))?;
+    let scopes: Vec<String> = serde_json::from_str(&taken.scopes)
+        .map_err(|_| StoreError::Corrupt("oauth_codes.scopes"))?;
     Ok(Granted {
         access_token,
         lifetime,
         scopes: scopes
             .into_iter()
             .map(|scope| match scope.as_str() {
-                "access:servers!server" => format!("access:servers!server={}/{}", client.owner_name, client.server_name),
+                "access:servers!server" => format!(
+                    "access:servers!server={}/{}",
+                    client.owner_name, client.server_name
+                ),
                 _ => scope,
             })
             .collect(),

@@ -56,7 +56,10 @@ pub fn callback(user: &str, server: &str) -> String {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn register_client(store: &Store, server: &ServerClient) -> Result<ServerSecrets, StoreError> {
+pub async fn register_client(
+    store: &Store,
+    server: &ServerClient,
+) -> Result<ServerSecrets, StoreError> {
     let secrets = ServerSecrets {
         api_token: secret::random_token(),
         client_id: server_client_id(&server.user_name, &server.server_name),

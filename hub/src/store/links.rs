@@ -72,9 +72,13 @@ impl Store {
         let raw = secret::random_token();
         let mut tx = self.write().await?;
         // Links stay for thirty days after their end, so that opening one tells what became of it.
-        sqlx::query(concat!("DELETE FROM links WHERE expires <= ", now!(), " - 2592000000"))
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(concat!(
+            "DELETE FROM links WHERE expires <= ",
+            now!(),
+            " - 2592000000"
+        ))
+        .execute(&mut *tx)
+        .await?;
         sqlx::query(concat!(
             "INSERT INTO links (hash, kind, user_id, admin, created, expires, created_by) VALUES (?, ?, ?, ?, ",
             now!(),
@@ -122,7 +126,12 @@ impl Store {
                 (_, true) => LinkState::Expired,
                 _ => LinkState::Fresh,
             };
-            Ok(Link { kind, state, user, admin })
+            Ok(Link {
+                kind,
+                state,
+                user,
+                admin,
+            })
         })
         .transpose()
     }
@@ -142,7 +151,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Taken`] when the name is in use; the link is then as it was.
-    pub async fn use_invite_link(&self, raw: &str, name: &str, password: &str) -> Result<Option<User>, StoreError> {
+    pub async fn use_invite_link(
+        &self,
+        raw: &str,
+        name: &str,
+        password: &str,
+    ) -> Result<Option<User>, StoreError> {
         let mut tx = self.write().await?;
         let Some((_, admin)) = burn(&mut tx, LinkKind::Invite, raw).await? else {
             return Ok(None);
@@ -153,14 +167,21 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        Ok(Some(User { welcomed: true, ..user }))
+        Ok(Some(User {
+            welcomed: true,
+            ..user
+        }))
     }
 
     /// Uses a reset link: keeps the password and ends every session of the user. `None` when it cannot be used (any more).
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn use_reset_link(&self, raw: &str, password: &str) -> Result<Option<(i64, Ended)>, StoreError> {
+    pub async fn use_reset_link(
+        &self,
+        raw: &str,
+        password: &str,
+    ) -> Result<Option<(i64, Ended)>, StoreError> {
         let mut tx = self.write().await?;
         let Some((Some(user_id), _)) = burn(&mut tx, LinkKind::Reset, raw).await? else {
             return Ok(None);
@@ -209,14 +230,24 @@ mod tests {
     async fn a_link_works_once_for_what_it_is_for() -> Result<(), StoreError> {
         let store = Store::in_memory().await?;
         let user = store.create_user("a", true, None).await?;
-        let raw = store.make_link(LinkKind::Signin, Some(user.id), false, HOUR, None).await?;
+        let raw = store
+            .make_link(LinkKind::Signin, Some(user.id), false, HOUR, None)
+            .await?;
         assert_eq!(store.use_reset_link(&raw, "x").await?, None);
         assert_eq!(store.use_signin_link(&raw).await?, Some(user.id));
         assert_eq!(store.use_signin_link(&raw).await?, None);
-        assert_eq!(store.link(&raw).await?.map(|link| link.state), Some(LinkState::Used));
-        let old = store.make_link(LinkKind::Signin, Some(user.id), false, Duration::ZERO, None).await?;
+        assert_eq!(
+            store.link(&raw).await?.map(|link| link.state),
+            Some(LinkState::Used)
+        );
+        let old = store
+            .make_link(LinkKind::Signin, Some(user.id), false, Duration::ZERO, None)
+            .await?;
         assert_eq!(store.use_signin_link(&old).await?, None);
-        assert_eq!(store.link(&old).await?.map(|link| link.state), Some(LinkState::Expired));
+        assert_eq!(
+            store.link(&old).await?.map(|link| link.state),
+            Some(LinkState::Expired)
+        );
         Ok(())
     }
 
@@ -224,10 +255,18 @@ mod tests {
     async fn an_invitation_outlives_a_taken_name() -> Result<(), StoreError> {
         let store = Store::in_memory().await?;
         store.create_user("a", true, None).await?;
-        let raw = store.make_link(LinkKind::Invite, None, true, HOUR, None).await?;
-        assert!(matches!(store.use_invite_link(&raw, "a", "p").await, Err(StoreError::Taken)));
+        let raw = store
+            .make_link(LinkKind::Invite, None, true, HOUR, None)
+            .await?;
+        assert!(matches!(
+            store.use_invite_link(&raw, "a", "p").await,
+            Err(StoreError::Taken)
+        ));
         let user = store.use_invite_link(&raw, "b", "p").await?;
-        assert_eq!(user.map(|user| (user.name, user.admin)), Some(("b".into(), true)));
+        assert_eq!(
+            user.map(|user| (user.name, user.admin)),
+            Some(("b".into(), true))
+        );
         Ok(())
     }
 
@@ -236,7 +275,9 @@ mod tests {
         let directory = tempfile::tempdir()?;
         let store = Store::open(&directory.path().join("holt.db")).await?;
         let user = store.create_user("a", true, None).await?;
-        let raw = store.make_link(LinkKind::Signin, Some(user.id), false, HOUR, None).await?;
+        let raw = store
+            .make_link(LinkKind::Signin, Some(user.id), false, HOUR, None)
+            .await?;
         let tries = (0..8).map(|_| store.use_signin_link(&raw));
         let won = futures_util::future::try_join_all(tries).await?;
         assert_eq!(won.iter().flatten().count(), 1);

@@ -199,7 +199,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn take_code(&self, hash: &str, client_id: &str) -> Result<Option<TakenCode>, StoreError> {
+    pub async fn take_code(
+        &self,
+        hash: &str,
+        client_id: &str,
+    ) -> Result<Option<TakenCode>, StoreError> {
         Ok(sqlx::query_as(concat!(
             "DELETE FROM oauth_codes WHERE hash = ? AND client_id = ? AND expires > ",
             now!(),
@@ -222,9 +226,12 @@ impl Store {
         lifetime: Duration,
     ) -> Result<bool, StoreError> {
         let mut tx = self.write().await?;
-        sqlx::query(concat!("DELETE FROM tokens WHERE kind <> 'server' AND expires <= ", now!()))
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(concat!(
+            "DELETE FROM tokens WHERE kind <> 'server' AND expires <= ",
+            now!()
+        ))
+        .execute(&mut *tx)
+        .await?;
         let made = sqlx::query(concat!(
             "INSERT INTO tokens (hash, kind, user_id, server_id, launch, client_id, session_id, scopes, note, created, expires) \
              SELECT ?1, 'oauth', ?2, server_id, launch, id, ?3, ?4, 'OAuth', ",

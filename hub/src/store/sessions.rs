@@ -80,10 +80,14 @@ impl Store {
         };
         let user = <User as sqlx::FromRow<_>>::from_row(&row)?;
         if row.try_get::<bool, _>("stale")? {
-            sqlx::query(concat!("UPDATE sessions SET seen = ", now!(), " WHERE id = ?"))
-                .bind(session.id)
-                .execute(self.pool())
-                .await?;
+            sqlx::query(concat!(
+                "UPDATE sessions SET seen = ",
+                now!(),
+                " WHERE id = ?"
+            ))
+            .bind(session.id)
+            .execute(self.pool())
+            .await?;
         }
         Ok(Some((session, user)))
     }
@@ -94,10 +98,11 @@ impl Store {
     /// When the database does not answer.
     pub async fn end_session(&self, hash: &str) -> Result<Ended, StoreError> {
         let mut tx = self.write().await?;
-        let sessions: Vec<String> = sqlx::query_scalar("DELETE FROM sessions WHERE hash = ? RETURNING session_id")
-            .bind(hash)
-            .fetch_all(&mut *tx)
-            .await?;
+        let sessions: Vec<String> =
+            sqlx::query_scalar("DELETE FROM sessions WHERE hash = ? RETURNING session_id")
+                .bind(hash)
+                .fetch_all(&mut *tx)
+                .await?;
         let ended = end_tokens(&mut tx, sessions).await?;
         tx.commit().await?;
         Ok(ended)
@@ -110,29 +115,37 @@ pub(super) async fn end_sessions(
     user_id: i64,
     keep: Option<&str>,
 ) -> Result<Ended, StoreError> {
-    let sessions: Vec<String> =
-        sqlx::query_scalar("DELETE FROM sessions WHERE user_id = ? AND session_id IS NOT ? RETURNING session_id")
-            .bind(user_id)
-            .bind(keep)
-            .fetch_all(&mut **tx)
-            .await?;
+    let sessions: Vec<String> = sqlx::query_scalar(
+        "DELETE FROM sessions WHERE user_id = ? AND session_id IS NOT ? RETURNING session_id",
+    )
+    .bind(user_id)
+    .bind(keep)
+    .fetch_all(&mut **tx)
+    .await?;
     end_tokens(tx, sessions).await
 }
 
-async fn end_tokens(tx: &mut Transaction<'static, Sqlite>, sessions: Vec<String>) -> Result<Ended, StoreError> {
+async fn end_tokens(
+    tx: &mut Transaction<'static, Sqlite>,
+    sessions: Vec<String>,
+) -> Result<Ended, StoreError> {
     let mut token_hashes = Vec::new();
     for session in &sessions {
-        let hashes: Vec<String> = sqlx::query_scalar("DELETE FROM tokens WHERE session_id = ? RETURNING hash")
-            .bind(session)
-            .fetch_all(&mut **tx)
-            .await?;
+        let hashes: Vec<String> =
+            sqlx::query_scalar("DELETE FROM tokens WHERE session_id = ? RETURNING hash")
+                .bind(session)
+                .fetch_all(&mut **tx)
+                .await?;
         token_hashes.extend(hashes);
         sqlx::query("DELETE FROM oauth_codes WHERE session_id = ?")
             .bind(session)
             .execute(&mut **tx)
             .await?;
     }
-    Ok(Ended { sessions, token_hashes })
+    Ok(Ended {
+        sessions,
+        token_hashes,
+    })
 }
 
 /// Whole milliseconds, as rows have them.
@@ -148,12 +161,19 @@ mod tests {
     async fn a_session_lives_until_it_expires_or_is_ended() -> Result<(), StoreError> {
         let store = Store::in_memory().await?;
         let user = store.create_user("a", false, None).await?;
-        store.create_session(user.id, "h", "s", Duration::from_secs(60)).await?;
+        store
+            .create_session(user.id, "h", "s", Duration::from_secs(60))
+            .await?;
         let found = store.session("h").await?;
-        assert_eq!(found.map(|(session, user)| (session.session_id, user.name)), Some(("s".into(), "a".into())));
+        assert_eq!(
+            found.map(|(session, user)| (session.session_id, user.name)),
+            Some(("s".into(), "a".into()))
+        );
         assert_eq!(store.end_session("h").await?.sessions, vec!["s".to_owned()]);
         assert_eq!(store.session("h").await?, None);
-        store.create_session(user.id, "h2", "s2", Duration::ZERO).await?;
+        store
+            .create_session(user.id, "h2", "s2", Duration::ZERO)
+            .await?;
         assert_eq!(store.session("h2").await?, None);
         Ok(())
     }

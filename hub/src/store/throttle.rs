@@ -15,7 +15,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn throttled(&self, key: &str, most: u32, window: Duration) -> Result<Option<u64>, StoreError> {
+    pub async fn throttled(
+        &self,
+        key: &str,
+        most: u32,
+        window: Duration,
+    ) -> Result<Option<u64>, StoreError> {
         let left: Option<i64> = sqlx::query_scalar(concat!(
             "SELECT since + ?1 - ",
             now!(),
@@ -36,10 +41,14 @@ impl Store {
     /// When the database does not answer.
     pub async fn count_try(&self, keys: &[String], window: Duration) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        sqlx::query(concat!("DELETE FROM login_failures WHERE since <= ", now!(), " - ?"))
-            .bind(millis(window))
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(concat!(
+            "DELETE FROM login_failures WHERE since <= ",
+            now!(),
+            " - ?"
+        ))
+        .bind(millis(window))
+        .execute(&mut *tx)
+        .await?;
         sqlx::query(
             "DELETE FROM login_failures WHERE key IN \
              (SELECT key FROM login_failures ORDER BY since DESC LIMIT -1 OFFSET ?)",

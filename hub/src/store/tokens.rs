@@ -67,8 +67,8 @@ fn token(row: &sqlx::sqlite::SqliteRow) -> Result<Token, StoreError> {
         "api" => TokenKind::Api,
         _ => return Err(StoreError::Corrupt("tokens.kind")),
     };
-    let scopes =
-        serde_json::from_str(row.try_get("scopes")?).map_err(|_| StoreError::Corrupt("tokens.scopes"))?;
+    let scopes = serde_json::from_str(row.try_get("scopes")?)
+        .map_err(|_| StoreError::Corrupt("tokens.scopes"))?;
     let owner: Option<String> = row.try_get("server_owner")?;
     let server: Option<String> = row.try_get("server_name")?;
     Ok(Token {
@@ -111,10 +111,14 @@ impl Store {
         let user = <User as sqlx::FromRow<_>>::from_row(&row)?;
         if row.try_get::<bool, _>("stale")? {
             let mut tx = self.write().await?;
-            sqlx::query(concat!("UPDATE tokens SET last_activity = ", now!(), " WHERE id = ?"))
-                .bind(found.id)
-                .execute(&mut *tx)
-                .await?;
+            sqlx::query(concat!(
+                "UPDATE tokens SET last_activity = ",
+                now!(),
+                " WHERE id = ?"
+            ))
+            .bind(found.id)
+            .execute(&mut *tx)
+            .await?;
             if found.kind != TokenKind::Server {
                 sqlx::query(concat!(
                     "UPDATE users SET last_activity = max(coalesce(last_activity, 0), ",
@@ -181,14 +185,18 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn delete_token(&self, user_id: i64, token_id: i64) -> Result<Option<String>, StoreError> {
-        Ok(
-            sqlx::query_scalar("DELETE FROM tokens WHERE id = ? AND user_id = ? AND kind <> 'server' RETURNING hash")
-                .bind(token_id)
-                .bind(user_id)
-                .fetch_optional(self.pool())
-                .await?,
+    pub async fn delete_token(
+        &self,
+        user_id: i64,
+        token_id: i64,
+    ) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "DELETE FROM tokens WHERE id = ? AND user_id = ? AND kind <> 'server' RETURNING hash",
         )
+        .bind(token_id)
+        .bind(user_id)
+        .fetch_optional(self.pool())
+        .await?)
     }
 }
 

@@ -58,7 +58,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Taken`] when the name is in use.
-    pub async fn create_user(&self, name: &str, admin: bool, password: Option<&str>) -> Result<User, StoreError> {
+    pub async fn create_user(
+        &self,
+        name: &str,
+        admin: bool,
+        password: Option<&str>,
+    ) -> Result<User, StoreError> {
         let mut tx = self.write().await?;
         let user = insert_user(&mut tx, name, admin, password).await?;
         tx.commit().await?;
@@ -116,9 +121,11 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn count_users(&self) -> Result<i64, StoreError> {
-        Ok(sqlx::query_scalar("SELECT count(*) FROM users WHERE deleted IS NULL")
-            .fetch_one(self.pool())
-            .await?)
+        Ok(
+            sqlx::query_scalar("SELECT count(*) FROM users WHERE deleted IS NULL")
+                .fetch_one(self.pool())
+                .await?,
+        )
     }
 
     /// The administrator who was there first.
@@ -140,13 +147,13 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn password(&self, user_id: i64) -> Result<Option<String>, StoreError> {
-        Ok(
-            sqlx::query_scalar::<_, Option<String>>("SELECT password FROM users WHERE id = ? AND deleted IS NULL")
-                .bind(user_id)
-                .fetch_optional(self.pool())
-                .await?
-                .flatten(),
+        Ok(sqlx::query_scalar::<_, Option<String>>(
+            "SELECT password FROM users WHERE id = ? AND deleted IS NULL",
         )
+        .bind(user_id)
+        .fetch_optional(self.pool())
+        .await?
+        .flatten())
     }
 
     /// Keeps a new password and ends every session but `keep_session`.
@@ -185,10 +192,12 @@ impl Store {
         .execute(&mut *tx)
         .await?
         .rows_affected();
-        let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM users WHERE id = ? AND deleted IS NULL)")
-            .bind(user_id)
-            .fetch_one(&mut *tx)
-            .await?;
+        let there: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM users WHERE id = ? AND deleted IS NULL)",
+        )
+        .bind(user_id)
+        .fetch_one(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(match (changed, there) {
             (1, _) => AdminChange::Done,
@@ -231,11 +240,13 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn note_user_activity(&self, user_id: i64, at_ms: i64) -> Result<(), StoreError> {
-        sqlx::query("UPDATE users SET last_activity = max(coalesce(last_activity, 0), ?1) WHERE id = ?2")
-            .bind(at_ms)
-            .bind(user_id)
-            .execute(self.pool())
-            .await?;
+        sqlx::query(
+            "UPDATE users SET last_activity = max(coalesce(last_activity, 0), ?1) WHERE id = ?2",
+        )
+        .bind(at_ms)
+        .bind(user_id)
+        .execute(self.pool())
+        .await?;
         Ok(())
     }
 
@@ -260,10 +271,12 @@ impl Store {
             return Ok(None);
         }
         let mut ended = super::sessions::end_sessions(&mut tx, user_id, None).await?;
-        let tokens: Vec<String> = sqlx::query_scalar("DELETE FROM tokens WHERE user_id = ? AND kind <> 'server' RETURNING hash")
-            .bind(user_id)
-            .fetch_all(&mut *tx)
-            .await?;
+        let tokens: Vec<String> = sqlx::query_scalar(
+            "DELETE FROM tokens WHERE user_id = ? AND kind <> 'server' RETURNING hash",
+        )
+        .bind(user_id)
+        .fetch_all(&mut *tx)
+        .await?;
         ended.token_hashes.extend(tokens);
         sqlx::query("DELETE FROM links WHERE user_id = ?")
             .bind(user_id)
@@ -320,11 +333,17 @@ mod tests {
     async fn the_last_administrator_stays_one() -> Result<(), StoreError> {
         let store = Store::in_memory().await?;
         let one = store.create_user("one", true, None).await?;
-        assert_eq!(store.set_admin(one.id, false).await?, AdminChange::LastAdmin);
+        assert_eq!(
+            store.set_admin(one.id, false).await?,
+            AdminChange::LastAdmin
+        );
         assert_eq!(store.delete_user(one.id).await?, None);
         let two = store.create_user("two", true, None).await?;
         assert_eq!(store.set_admin(one.id, false).await?, AdminChange::Done);
-        assert_eq!(store.set_admin(two.id + 7, true).await?, AdminChange::NoUser);
+        assert_eq!(
+            store.set_admin(two.id + 7, true).await?,
+            AdminChange::NoUser
+        );
         Ok(())
     }
 
@@ -332,7 +351,10 @@ mod tests {
     async fn a_deleted_user_is_gone_at_once_and_the_name_comes_free() -> Result<(), StoreError> {
         let store = Store::in_memory().await?;
         let user = store.create_user("Ünï", false, None).await?;
-        assert!(matches!(store.create_user("Ünï", false, None).await, Err(StoreError::Taken)));
+        assert!(matches!(
+            store.create_user("Ünï", false, None).await,
+            Err(StoreError::Taken)
+        ));
         assert!(store.delete_user(user.id).await?.is_some());
         assert_eq!(store.user_by_name("Ünï").await?, None);
         assert_eq!(store.purge_users().await?, vec![user.id]);

@@ -23,7 +23,10 @@ pub(in crate::http) async fn version(State(state): State<HubState>) -> Response 
 }
 
 /// `GET /hub/api/info`.
-pub(in crate::http) async fn info(State(state): State<HubState>, caller: ApiCaller) -> Result<Response, Failure> {
+pub(in crate::http) async fn info(
+    State(state): State<HubState>,
+    caller: ApiCaller,
+) -> Result<Response, Failure> {
     caller.require("read:hub", Target::Hub)?;
     Ok(Json(json!({
         "version": state.settings.announce_version,
@@ -36,7 +39,10 @@ pub(in crate::http) async fn info(State(state): State<HubState>, caller: ApiCall
 }
 
 /// `GET /hub/api/user`: whose credential this is.
-pub(in crate::http) async fn whoami(State(state): State<HubState>, caller: ApiCaller) -> Result<Response, Failure> {
+pub(in crate::http) async fn whoami(
+    State(state): State<HubState>,
+    caller: ApiCaller,
+) -> Result<Response, Failure> {
     let caller = caller.0;
     let servers = state.servers.list(caller.user.id).await?;
     let mut model = models::user(&state, &caller.rights, &caller.user, &servers, false);
@@ -45,7 +51,9 @@ pub(in crate::http) async fn whoami(State(state): State<HubState>, caller: ApiCa
     fields.insert("kind".to_owned(), json!("user"));
     fields.insert("name".to_owned(), json!(caller.user.name));
     fields.entry("groups").or_insert_with(|| json!([]));
-    fields.entry("admin").or_insert_with(|| json!(caller.user.admin));
+    fields
+        .entry("admin")
+        .or_insert_with(|| json!(caller.user.admin));
     fields.insert("session_id".to_owned(), json!(caller.session_id));
     fields.insert(
         "token_id".to_owned(),

@@ -29,9 +29,10 @@ fn json_body(body: &Bytes) -> Result<Option<Value>, Failure> {
 fn empty(status: axum::http::StatusCode) -> Response {
     let mut response = status.into_response();
     if status != axum::http::StatusCode::NO_CONTENT {
-        response
-            .headers_mut()
-            .insert(axum::http::header::CONTENT_LENGTH, axum::http::HeaderValue::from_static("0"));
+        response.headers_mut().insert(
+            axum::http::header::CONTENT_LENGTH,
+            axum::http::HeaderValue::from_static("0"),
+        );
     }
     response
 }

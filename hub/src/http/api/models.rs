@@ -20,7 +20,14 @@ pub(in crate::http) fn user(
     let target = Target::User(&user.name);
     let holds = |scopes: &[&str]| scopes.iter().any(|scope| rights.allows(scope, target));
     let mut model = Map::new();
-    if holds(&["read:users", "read:users:name", "read:users:groups", "read:users:activity", "read:servers", "read:roles:users"]) {
+    if holds(&[
+        "read:users",
+        "read:users:name",
+        "read:users:groups",
+        "read:users:activity",
+        "read:servers",
+        "read:roles:users",
+    ]) {
         model.insert("kind".into(), json!("user"));
         model.insert("name".into(), json!(user.name));
     }
@@ -28,13 +35,23 @@ pub(in crate::http) fn user(
         model.insert("admin".into(), json!(user.admin));
     }
     if holds(&["read:users", "read:roles:users"]) {
-        model.insert("roles".into(), if user.admin { json!(["admin", "user"]) } else { json!(["user"]) });
+        model.insert(
+            "roles".into(),
+            if user.admin {
+                json!(["admin", "user"])
+            } else {
+                json!(["user"])
+            },
+        );
     }
     if holds(&["read:users", "read:users:groups"]) {
         model.insert("groups".into(), json!([]));
     }
     if holds(&["read:users", "read:users:activity"]) {
-        model.insert("last_activity".into(), json!(user.last_activity.map(time_text)));
+        model.insert(
+            "last_activity".into(),
+            json!(user.last_activity.map(time_text)),
+        );
     }
     if holds(&["read:users"]) {
         let default = servers.iter().find(|server| server.name.is_empty());
@@ -42,7 +59,10 @@ pub(in crate::http) fn user(
             .filter(|server| server.state == ServerState::Ready)
             .map(|server| server_prefix(&server.user, ""));
         model.insert("server".into(), json!(url));
-        model.insert("pending".into(), json!(default.and_then(|server| server.state.pending())));
+        model.insert(
+            "pending".into(),
+            json!(default.and_then(|server| server.state.pending())),
+        );
         model.insert("created".into(), json!(time_text(user.created)));
     }
     let mut readable = servers
@@ -86,6 +106,9 @@ pub(in crate::http) fn progress_path(user: &str, server: &str) -> String {
     if server.is_empty() {
         format!("/hub/api/users/{user}/server/progress")
     } else {
-        format!("/hub/api/users/{user}/servers/{}/progress", escape_segment(server))
+        format!(
+            "/hub/api/users/{user}/servers/{}/progress",
+            escape_segment(server)
+        )
     }
 }

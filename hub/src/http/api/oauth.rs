@@ -14,14 +14,23 @@ use super::super::error::Failure;
 use crate::oauth_provider::exchange::{ExchangeError, Request, exchange};
 
 /// `POST /hub/api/oauth2/token`.
-pub(in crate::http) async fn token(State(state): State<HubState>, headers: HeaderMap, body: Bytes) -> Response {
+pub(in crate::http) async fn token(
+    State(state): State<HubState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let request = match read(&headers, &body) {
         Ok(request) => request,
-        Err(description) => return refusal(StatusCode::BAD_REQUEST, "invalid_request", description),
+        Err(description) => {
+            return refusal(StatusCode::BAD_REQUEST, "invalid_request", description);
+        }
     };
     let answer = match exchange(&state.store, &request, state.settings.session_lifetime).await {
         Ok(granted) => (
-            [(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")],
+            [
+                (header::CACHE_CONTROL, "no-store"),
+                (header::PRAGMA, "no-cache"),
+            ],
             Json(json!({
                 "access_token": granted.access_token,
                 "token_type": "Bearer",
@@ -33,9 +42,15 @@ pub(in crate::http) async fn token(State(state): State<HubState>, headers: Heade
         Err(error) => {
             let words = error.to_string();
             match error {
-                ExchangeError::Client => refusal(StatusCode::UNAUTHORIZED, "invalid_client", &words),
-                ExchangeError::Missing(_) => refusal(StatusCode::BAD_REQUEST, "invalid_request", &words),
-                ExchangeError::GrantType => refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", &words),
+                ExchangeError::Client => {
+                    refusal(StatusCode::UNAUTHORIZED, "invalid_client", &words)
+                }
+                ExchangeError::Missing(_) => {
+                    refusal(StatusCode::BAD_REQUEST, "invalid_request", &words)
+                }
+                ExchangeError::GrantType => {
+                    refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", &words)
+                }
                 ExchangeError::Grant => refusal(StatusCode::BAD_REQUEST, "invalid_grant", &words),
                 ExchangeError::Store(cause) => Failure::from(cause).into_response(),
             }
@@ -51,7 +66,10 @@ fn refusal(status: StatusCode, error: &str, description: &str) -> Response {
 
 /// Reads the form; each field may come once. The client may show itself by HTTP Basic too.
 fn read(headers: &HeaderMap, body: &[u8]) -> Result<Request, &'static str> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
     if kind.split(';').next().unwrap_or_default().trim() != "application/x-www-form-urlencoded" {
         return Err("The body must be a form.");
     }
@@ -69,7 +87,9 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<Request, &'static str> {
             _ => continue,
         };
         let value = value.replace('+', " ");
-        let value = percent_decode_str(&value).decode_utf8().map_err(|_| "The form could not be read.")?;
+        let value = percent_decode_str(&value)
+            .decode_utf8()
+            .map_err(|_| "The form could not be read.")?;
         if slot.replace(value.into_owned()).is_some() {
             return Err("A field comes twice.");
         }
@@ -87,7 +107,12 @@ fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let text = String::from_utf8(base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let text = String::from_utf8(
+        base64::engine::general_purpose::STANDARD
+            .decode(encoded.trim())
+            .ok()?,
+    )
+    .ok()?;
     let (id, secret) = text.split_once(':')?;
     let decode = |part: &str| Some(percent_decode_str(part).decode_utf8().ok()?.into_owned());
     Some((decode(id)?, decode(secret)?))

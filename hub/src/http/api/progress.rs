@@ -40,13 +40,24 @@ pub(in crate::http) async fn of_named(
     caller: ApiCaller,
     Path((name, server)): Path<(String, String)>,
 ) -> Result<Response, Failure> {
-    let owner = caller.owner_for(&state, &name, &server, "read:servers").await?;
-    let view = state.servers.view(owner.id, &server).await?.ok_or_else(not_here)?;
+    let owner = caller
+        .owner_for(&state, &name, &server, "read:servers")
+        .await?;
+    let view = state
+        .servers
+        .view(owner.id, &server)
+        .await?
+        .ok_or_else(not_here)?;
     if view.state == ServerState::Stopped && view.failure.is_none() {
-        return Err(Failure::bad_request(format!("{}/{server} is not starting", owner.name)));
+        return Err(Failure::bad_request(format!(
+            "{}/{server} is not starting",
+            owner.name
+        )));
     }
     let story = Story {
-        said: VecDeque::from([line(&json!({ "progress": 0, "message": "Server requested" }))]),
+        said: VecDeque::from([line(
+            &json!({ "progress": 0, "message": "Server requested" }),
+        )]),
         begun: Instant::now(),
         spoke: Instant::now(),
         state,
@@ -63,7 +74,10 @@ pub(in crate::http) async fn of_named(
     }));
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
@@ -121,10 +135,15 @@ impl Story {
         match view.state {
             ServerState::Ready => self.succeed(),
             ServerState::Stopped => {
-                let why = view.failure.clone().unwrap_or_else(|| "It was stopped before it answered.".to_owned());
+                let why = view
+                    .failure
+                    .clone()
+                    .unwrap_or_else(|| "It was stopped before it answered.".to_owned());
                 self.fail(&why);
             }
-            ServerState::Queued | ServerState::Starting | ServerState::Stopping => self.tell(&view).await?,
+            ServerState::Queued | ServerState::Starting | ServerState::Stopping => {
+                self.tell(&view).await?
+            }
         }
         Ok(())
     }
@@ -161,20 +180,29 @@ impl Story {
     }
 
     fn fail(&mut self, why: &str) {
-        let event = json!({ "progress": 100, "failed": true, "message": format!("Spawn failed: {why}") });
+        let event =
+            json!({ "progress": 100, "failed": true, "message": format!("Spawn failed: {why}") });
         self.said.push_back(line(&event));
         self.done = true;
     }
 }
 
 /// What somebody waits for who waits for something other than their own server's steps.
-pub(in crate::http) async fn waiting_words(state: &HubState, server_id: i64) -> Result<Option<String>, ServersError> {
+pub(in crate::http) async fn waiting_words(
+    state: &HubState,
+    server_id: i64,
+) -> Result<Option<String>, ServersError> {
     if let Some(reason) = state.servers.held() {
         return Ok(Some(reason));
     }
     if let Some(progress) = state.servers.image_progress() {
-        let percent = progress.percent.map_or_else(String::new, |percent| format!(" ({percent} %)"));
-        return Ok(Some(format!("Preparing the notebook image{percent}: {}", progress.message)));
+        let percent = progress
+            .percent
+            .map_or_else(String::new, |percent| format!(" ({percent} %)"));
+        return Ok(Some(format!(
+            "Preparing the notebook image{percent}: {}",
+            progress.message
+        )));
     }
     let place = state.servers.place(server_id).await?;
     Ok(place

@@ -34,21 +34,39 @@ pub(in crate::http) async fn start(
     Path((name, server)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Response, Failure> {
-    let owner = caller.owner_for(&state, &name, &server, "start:servers").await?;
+    let owner = caller
+        .owner_for(&state, &name, &server, "start:servers")
+        .await?;
     let options = options(&body)?;
     match state.servers.start(owner.id, &server, options).await? {
-        StartOutcome::AlreadyReady => return Err(Failure::bad_request(format!("{} is already running", full_name(&owner, &server)))),
+        StartOutcome::AlreadyReady => {
+            return Err(Failure::bad_request(format!(
+                "{} is already running",
+                full_name(&owner, &server)
+            )));
+        }
         StartOutcome::AlreadyStarting => return Ok(empty(StatusCode::ACCEPTED)),
         StartOutcome::Accepted | StartOutcome::AfterStop => {}
     }
-    let view = state.servers.view(owner.id, &server).await?.ok_or_else(not_here)?;
-    let seen = state.servers.wait_ready(view.id, state.settings.slow_start).await?;
+    let view = state
+        .servers
+        .view(owner.id, &server)
+        .await?
+        .ok_or_else(not_here)?;
+    let seen = state
+        .servers
+        .wait_ready(view.id, state.settings.slow_start)
+        .await?;
     Ok(match seen {
         ServerState::Ready => empty(StatusCode::CREATED),
-        ServerState::Queued | ServerState::Starting | ServerState::Stopping => empty(StatusCode::ACCEPTED),
+        ServerState::Queued | ServerState::Starting | ServerState::Stopping => {
+            empty(StatusCode::ACCEPTED)
+        }
         ServerState::Stopped => {
             let view = state.servers.view(owner.id, &server).await?;
-            let why = view.and_then(|view| view.failure).unwrap_or_else(|| "It was stopped before it answered.".to_owned());
+            let why = view
+                .and_then(|view| view.failure)
+                .unwrap_or_else(|| "It was stopped before it answered.".to_owned());
             return Err(Failure::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("{} failed to start: {why}", full_name(&owner, &server)),
@@ -64,9 +82,13 @@ pub(in crate::http) async fn stop_default(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Response, Failure> {
-    let owner = caller.owner_for(&state, &name, "", "delete:servers").await?;
+    let owner = caller
+        .owner_for(&state, &name, "", "delete:servers")
+        .await?;
     if wants_removal(&body)? {
-        return Err(Failure::bad_request("The default server cannot be removed, only stopped."));
+        return Err(Failure::bad_request(
+            "The default server cannot be removed, only stopped.",
+        ));
     }
     stop(&state, &owner, "").await
 }
@@ -78,12 +100,22 @@ pub(in crate::http) async fn stop_named(
     Path((name, server)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Response, Failure> {
-    let owner = caller.owner_for(&state, &name, &server, "delete:servers").await?;
-    state.servers.view(owner.id, &server).await?.ok_or_else(not_here)?;
+    let owner = caller
+        .owner_for(&state, &name, &server, "delete:servers")
+        .await?;
+    state
+        .servers
+        .view(owner.id, &server)
+        .await?
+        .ok_or_else(not_here)?;
     if wants_removal(&body)? {
         state.servers.delete(owner.id, &server).await?;
         let gone = state.servers.view(owner.id, &server).await?.is_none();
-        return Ok(empty(if gone { StatusCode::NO_CONTENT } else { StatusCode::ACCEPTED }));
+        return Ok(empty(if gone {
+            StatusCode::NO_CONTENT
+        } else {
+            StatusCode::ACCEPTED
+        }));
     }
     stop(&state, &owner, &server).await
 }
@@ -94,8 +126,14 @@ pub(in crate::http) async fn show(
     caller: ApiCaller,
     Path((name, server)): Path<(String, String)>,
 ) -> Result<Response, Failure> {
-    let owner = caller.owner_for(&state, &name, &server, "read:servers").await?;
-    let view = state.servers.view(owner.id, &server).await?.ok_or_else(not_here)?;
+    let owner = caller
+        .owner_for(&state, &name, &server, "read:servers")
+        .await?;
+    let view = state
+        .servers
+        .view(owner.id, &server)
+        .await?
+        .ok_or_else(not_here)?;
     Ok(Json(models::server(&state, &view)).into_response())
 }
 
@@ -106,15 +144,27 @@ async fn stop(state: &HubState, owner: &User, server: &str) -> Result<Response, 
     let deadline = tokio::time::Instant::now() + state.settings.slow_start;
     let mut seen = state.servers.stop(owner.id, server).await?;
     while seen != ServerState::Stopped && tokio::time::Instant::now() < deadline {
-        state.servers.changed(std::time::Duration::from_millis(500)).await;
-        let Some(view) = state.servers.view(owner.id, server).await? else { break };
+        state
+            .servers
+            .changed(std::time::Duration::from_millis(500))
+            .await;
+        let Some(view) = state.servers.view(owner.id, server).await? else {
+            break;
+        };
         seen = view.state;
         // Somebody started it again meanwhile: this stop is over.
-        if matches!(seen, ServerState::Queued | ServerState::Starting | ServerState::Ready) {
+        if matches!(
+            seen,
+            ServerState::Queued | ServerState::Starting | ServerState::Ready
+        ) {
             break;
         }
     }
-    Ok(empty(if seen == ServerState::Stopping { StatusCode::ACCEPTED } else { StatusCode::NO_CONTENT }))
+    Ok(empty(if seen == ServerState::Stopping {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::NO_CONTENT
+    }))
 }
 
 fn wants_removal(body: &Bytes) -> Result<bool, Failure> {
@@ -131,9 +181,15 @@ fn wants_removal(body: &Bytes) -> Result<bool, Failure> {
 
 /// Options of a start, as JSON text: the whole object, or what is under `user_options`.
 fn options(body: &Bytes) -> Result<Option<String>, Failure> {
-    let Some(body) = json_body(body)? else { return Ok(None) };
+    let Some(body) = json_body(body)? else {
+        return Ok(None);
+    };
     let Value::Object(fields) = body else {
-        return if body.is_null() { Ok(None) } else { Err(Failure::bad_request("The body must be an object.")) };
+        return if body.is_null() {
+            Ok(None)
+        } else {
+            Err(Failure::bad_request("The body must be an object."))
+        };
     };
     let chosen = match fields.get("user_options") {
         Some(options @ (Value::Object(_) | Value::Null)) => options.clone(),
@@ -142,9 +198,13 @@ fn options(body: &Bytes) -> Result<Option<String>, Failure> {
         None => Value::Object(fields),
     };
     // The prefix marked encoded bytes in JupyterHub's database; taken from outside it could only do harm.
-    let reserved = chosen.as_object().is_some_and(|map| map.keys().any(|key| key.starts_with("__jupyterhub_")));
+    let reserved = chosen
+        .as_object()
+        .is_some_and(|map| map.keys().any(|key| key.starts_with("__jupyterhub_")));
     if reserved {
-        return Err(Failure::bad_request("Options must not begin with __jupyterhub_."));
+        return Err(Failure::bad_request(
+            "Options must not begin with __jupyterhub_.",
+        ));
     }
     let text = chosen.to_string();
     if text.len() > OPTIONS_BYTES {

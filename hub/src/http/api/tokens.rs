@@ -43,7 +43,9 @@ pub(in crate::http) async fn create(
 ) -> Result<Response, Failure> {
     let user = caller.user_for(&state, &name, "tokens").await?;
     let body = json_body(&body)?.unwrap_or_else(|| json!({}));
-    let fields = body.as_object().ok_or_else(|| Failure::bad_request("The body must be an object."))?;
+    let fields = body
+        .as_object()
+        .ok_or_else(|| Failure::bad_request("The body must be an object."))?;
     let note = match fields.get("note") {
         None | Some(Value::Null) => "Requested via api",
         Some(Value::String(note)) if note.len() <= NOTE_BYTES => note,
@@ -53,7 +55,11 @@ pub(in crate::http) async fn create(
         None | Some(Value::Null) => None,
         Some(seconds) => match seconds.as_u64() {
             Some(seconds @ 1..=3_153_600_000) => Some(Duration::from_secs(seconds)),
-            _ => return Err(Failure::bad_request("expires_in must be a whole number of seconds, 1 or more.")),
+            _ => {
+                return Err(Failure::bad_request(
+                    "expires_in must be a whole number of seconds, 1 or more.",
+                ));
+            }
         },
     };
     let asked = asked_scopes(fields.get("scopes"))?;
@@ -61,12 +67,20 @@ pub(in crate::http) async fn create(
     let given = Rights::resolve(&asked, &user.name, user.admin, None);
     // Nobody hands out more than the owner has, nor more than they hold themselves.
     if given.within(&owner) != given || given.within(&caller.0.rights) != given {
-        return Err(Failure::bad_request("These scopes are more than this user, or you, may give."));
+        return Err(Failure::bad_request(
+            "These scopes are more than this user, or you, may give.",
+        ));
     }
     let raw = secret::random_token();
-    let id = state.store.create_api_token(user.id, &secret::hash(&raw), &asked, note, lifetime).await?;
+    let id = state
+        .store
+        .create_api_token(user.id, &secret::hash(&raw), &asked, note, lifetime)
+        .await?;
     let tokens = state.store.tokens(user.id).await?;
-    let token = tokens.iter().find(|token| token.id == id).ok_or_else(not_here)?;
+    let token = tokens
+        .iter()
+        .find(|token| token.id == id)
+        .ok_or_else(not_here)?;
     let mut model = model(&user, token);
     model["token"] = json!(raw);
     Ok((StatusCode::CREATED, Json(model)).into_response())
@@ -79,8 +93,15 @@ pub(in crate::http) async fn delete(
     Path((name, id)): Path<(String, String)>,
 ) -> Result<Response, Failure> {
     let user = caller.user_for(&state, &name, "tokens").await?;
-    let number = id.strip_prefix('a').and_then(|digits| digits.parse().ok()).ok_or_else(not_here)?;
-    let hash = state.store.delete_token(user.id, number).await?.ok_or_else(not_here)?;
+    let number = id
+        .strip_prefix('a')
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(not_here)?;
+    let hash = state
+        .store
+        .delete_token(user.id, number)
+        .await?
+        .ok_or_else(not_here)?;
     let ended = Ended {
         sessions: Vec::new(),
         token_hashes: vec![hash],
@@ -112,11 +133,16 @@ fn asked_scopes(value: Option<&Value>) -> Result<Vec<String>, Failure> {
 }
 
 fn model(user: &User, token: &Token) -> Value {
-    let server = token.server.as_ref().map(|(owner, name)| (owner.as_str(), name.as_str()));
+    let server = token
+        .server
+        .as_ref()
+        .map(|(owner, name)| (owner.as_str(), name.as_str()));
     let rights = Rights::resolve(&token.scopes, &user.name, user.admin, server)
         .within(&Rights::of_user(&user.name, user.admin));
     let client = match (&token.kind, server) {
-        (TokenKind::Oauth, Some((owner, name))) => format!("Server at {}", holt_spec::names::server_prefix(owner, name)),
+        (TokenKind::Oauth, Some((owner, name))) => {
+            format!("Server at {}", holt_spec::names::server_prefix(owner, name))
+        }
         _ => "JupyterHub".to_owned(),
     };
     json!({

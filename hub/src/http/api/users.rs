@@ -28,7 +28,12 @@ pub(in crate::http) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     caller.require("list:users", Target::Hub)?;
-    let field = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let field = |name: &str| {
+        query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    };
     let number = |name: &str| match field(name) {
         None => Ok(None),
         Some(text) => text
@@ -41,14 +46,21 @@ pub(in crate::http) async fn list(
         .and_then(|accept| accept.to_str().ok())
         .is_some_and(|accept| accept.contains("application/jupyterhub-pagination+json"));
     let offset = number("offset")?.unwrap_or(0);
-    let limit = number("limit")?.unwrap_or(if paged { 50 } else { PAGE }).clamp(1, PAGE);
-    let include_stopped = field("include_stopped_servers").is_some_and(|value| value != "0" && value != "false");
+    let limit = number("limit")?
+        .unwrap_or(if paged { 50 } else { PAGE })
+        .clamp(1, PAGE);
+    let include_stopped =
+        field("include_stopped_servers").is_some_and(|value| value != "0" && value != "false");
     let wanted: fn(&[ServerState]) -> bool = match field("state") {
         None | Some("") => |_| true,
         Some("active") => |states| states.iter().any(|state| *state != ServerState::Stopped),
         Some("ready") => |states| states.contains(&ServerState::Ready),
         Some("inactive") => |states| states.iter().all(|state| *state == ServerState::Stopped),
-        Some(_) => return Err(Failure::bad_request("state must be active, ready or inactive.")),
+        Some(_) => {
+            return Err(Failure::bad_request(
+                "state must be active, ready or inactive.",
+            ));
+        }
     };
     let name_filter = field("name_filter").unwrap_or_default().to_lowercase();
 
@@ -58,7 +70,11 @@ pub(in crate::http) async fn list(
         .iter()
         .filter(|user| name_filter.is_empty() || user.name.to_lowercase().contains(&name_filter))
         .filter(|user| {
-            let states: Vec<_> = servers.iter().filter(|s| s.user_id == user.id).map(|s| s.state).collect();
+            let states: Vec<_> = servers
+                .iter()
+                .filter(|s| s.user_id == user.id)
+                .map(|s| s.state)
+                .collect();
             wanted(&states)
         })
         .collect();
@@ -68,7 +84,11 @@ pub(in crate::http) async fn list(
         .skip(offset as usize)
         .take(limit as usize)
         .map(|user| {
-            let own: Vec<_> = servers.iter().filter(|server| server.user_id == user.id).cloned().collect();
+            let own: Vec<_> = servers
+                .iter()
+                .filter(|server| server.user_id == user.id)
+                .cloned()
+                .collect();
             models::user(&state, &caller.0.rights, user, &own, include_stopped)
         })
         .collect();
@@ -99,11 +119,15 @@ pub(in crate::http) async fn create_many(
         .get("usernames")
         .and_then(Value::as_array)
         .filter(|names| !names.is_empty())
-        .ok_or_else(|| Failure::bad_request("Must specify at least one user to create in usernames."))?;
+        .ok_or_else(|| {
+            Failure::bad_request("Must specify at least one user to create in usernames.")
+        })?;
     let admin = admin_field(&body)?.unwrap_or(false);
     let mut clean = Vec::new();
     for name in names {
-        let name = name.as_str().ok_or_else(|| Failure::bad_request("usernames must be texts."))?;
+        let name = name
+            .as_str()
+            .ok_or_else(|| Failure::bad_request("usernames must be texts."))?;
         clean.push(users::clean_name(name)?);
     }
     let mut made = Vec::new();
@@ -115,7 +139,10 @@ pub(in crate::http) async fn create_many(
         }
     }
     if made.is_empty() {
-        return Err(Failure::new(StatusCode::CONFLICT, "All of these users exist already."));
+        return Err(Failure::new(
+            StatusCode::CONFLICT,
+            "All of these users exist already.",
+        ));
     }
     Ok((StatusCode::CREATED, Json(made)).into_response())
 }
@@ -132,7 +159,14 @@ pub(in crate::http) async fn show(
         .iter()
         .any(|(key, value)| key == "include_stopped_servers" && value != "0" && value != "false");
     let servers = state.servers.list(user.id).await?;
-    Ok(Json(models::user(&state, &caller.0.rights, &user, &servers, include_stopped)).into_response())
+    Ok(Json(models::user(
+        &state,
+        &caller.0.rights,
+        &user,
+        &servers,
+        include_stopped,
+    ))
+    .into_response())
 }
 
 /// `POST /hub/api/users/{name}`.
@@ -145,7 +179,11 @@ pub(in crate::http) async fn create(
     caller.require("admin:users", Target::Hub)?;
     let admin = admin_field(&json_body(&body)?.unwrap_or_default())?.unwrap_or(false);
     let user = users::create(&state.store, &name, admin).await?;
-    Ok((StatusCode::CREATED, Json(models::user(&state, &caller.0.rights, &user, &[], false))).into_response())
+    Ok((
+        StatusCode::CREATED,
+        Json(models::user(&state, &caller.0.rights, &user, &[], false)),
+    )
+        .into_response())
 }
 
 /// `PATCH /hub/api/users/{name}`: name and administration.
@@ -157,9 +195,13 @@ pub(in crate::http) async fn change(
 ) -> Result<Response, Failure> {
     let user = caller.user_for(&state, &name, "admin:users").await?;
     let body = json_body(&body)?.unwrap_or_default();
-    let fields = body.as_object().ok_or_else(|| Failure::bad_request("The body must be an object."))?;
+    let fields = body
+        .as_object()
+        .ok_or_else(|| Failure::bad_request("The body must be an object."))?;
     if let Some(unknown) = fields.keys().find(|key| *key != "name" && *key != "admin") {
-        return Err(Failure::bad_request(format!("{unknown:?} cannot be changed here.")));
+        return Err(Failure::bad_request(format!(
+            "{unknown:?} cannot be changed here."
+        )));
     }
     let new_name = match fields.get("name") {
         None => None,
@@ -174,12 +216,23 @@ pub(in crate::http) async fn change(
         match state.store.set_admin(user.id, admin).await? {
             AdminChange::Done => {}
             AdminChange::NoUser => return Err(not_here()),
-            AdminChange::LastAdmin => return Err(Failure::bad_request("The last administrator must stay one.")),
+            AdminChange::LastAdmin => {
+                return Err(Failure::bad_request(
+                    "The last administrator must stay one.",
+                ));
+            }
         }
     }
     let user = state.store.user(user.id).await?.ok_or_else(not_here)?;
     let servers = state.servers.list(user.id).await?;
-    Ok(Json(models::user(&state, &caller.0.rights, &user, &servers, false)).into_response())
+    Ok(Json(models::user(
+        &state,
+        &caller.0.rights,
+        &user,
+        &servers,
+        false,
+    ))
+    .into_response())
 }
 
 /// `DELETE /hub/api/users/{name}`: stops their servers first.
@@ -200,7 +253,9 @@ pub(in crate::http) async fn delete(
 pub(in crate::http) async fn remove(state: &HubState, user_id: i64) -> Result<(), Failure> {
     let servers = state.servers.list(user_id).await?;
     let Some(ended) = state.store.delete_user(user_id).await? else {
-        return Err(Failure::bad_request("The last administrator cannot be deleted."));
+        return Err(Failure::bad_request(
+            "The last administrator cannot be deleted.",
+        ));
     };
     access::forget(state.revoke.as_ref(), ended).await;
     for server in servers {

@@ -44,14 +44,22 @@ pub(in crate::http) async fn show(
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, Failure> {
     require_admin(&who)?;
-    let field = |name: &str| query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
+    let field = |name: &str| {
+        query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map_or("", |(_, value)| value.as_str())
+    };
     let filter = field("q").trim().to_owned();
     let from: usize = field("from").parse().unwrap_or(0);
     let now = state.store.now().await?;
     let servers = state.servers.list_all().await?;
     let users = state.store.users(0, u32::MAX).await?;
     let wanted = filter.to_lowercase();
-    let matching: Vec<_> = users.into_iter().filter(|user| user.name.to_lowercase().contains(&wanted)).collect();
+    let matching: Vec<_> = users
+        .into_iter()
+        .filter(|user| user.name.to_lowercase().contains(&wanted))
+        .collect();
     let total = matching.len();
     let rows: Vec<Row> = matching
         .into_iter()
@@ -71,12 +79,25 @@ pub(in crate::http) async fn show(
             name: user.name,
         })
         .collect();
-    let at = |from: usize| super::super::next::own_path(&format!("/hub/admin?q={}&from={from}", holt_spec::names::escape_segment(&filter)), "");
+    let at = |from: usize| {
+        super::super::next::own_path(
+            &format!(
+                "/hub/admin?q={}&from={from}",
+                holt_spec::names::escape_segment(&filter)
+            ),
+            "",
+        )
+    };
     let template = AdminPage {
         frame: Frame::of(&state, &who.browser),
-        running: servers.iter().filter(|server| server.state == crate::servers::ServerState::Ready).count(),
+        running: servers
+            .iter()
+            .filter(|server| server.state == crate::servers::ServerState::Ready)
+            .count(),
         previous: (from > 0).then(|| at(from.saturating_sub(PAGE))).flatten(),
-        next: (from + rows.len() < total).then(|| at(from + PAGE)).flatten(),
+        next: (from + rows.len() < total)
+            .then(|| at(from + PAGE))
+            .flatten(),
         rows,
         total,
         filter,
@@ -89,6 +110,7 @@ pub(super) fn require_admin(who: &SignedIn) -> Result<(), Failure> {
     if who.caller().rights.allows("admin-ui", Target::Hub) {
         Ok(())
     } else {
-        Err(Failure::forbidden("This page is for administrators.").advise("Go to your home page", "/hub/home"))
+        Err(Failure::forbidden("This page is for administrators.")
+            .advise("Go to your home page", "/hub/home"))
     }
 }

@@ -34,7 +34,10 @@ struct DeletePage {
 }
 
 /// `POST /hub/admin/invite`: a link for somebody who chooses their own name.
-pub(in crate::http) async fn invite(State(state): State<HubState>, form: SignedPosted) -> Result<Response, Failure> {
+pub(in crate::http) async fn invite(
+    State(state): State<HubState>,
+    form: SignedPosted,
+) -> Result<Response, Failure> {
     require_admin(&form.who)?;
     let admin = form.fields.has("admin");
     show_link(&state, &form.who, LinkKind::Invite, None, admin).await
@@ -61,12 +64,19 @@ pub(in crate::http) async fn change_admin(
     let admin = form.fields.text("admin") == "1";
     match state.store.set_admin(id, admin).await? {
         AdminChange::Done => {
-            tracing::info!(user.id = id, by.id = form.who.user.id, admin, "User {id}'s administration changed");
+            tracing::info!(
+                user.id = id,
+                by.id = form.who.user.id,
+                admin,
+                "User {id}'s administration changed"
+            );
             Ok(Redirect::to("/hub/admin").into_response())
         }
         AdminChange::NoUser => Err(Failure::not_found()),
-        AdminChange::LastAdmin => Err(Failure::bad_request("The last administrator must stay one: make another first.")
-            .advise("Back to the users", "/hub/admin")),
+        AdminChange::LastAdmin => Err(Failure::bad_request(
+            "The last administrator must stay one: make another first.",
+        )
+        .advise("Back to the users", "/hub/admin")),
     }
 }
 
@@ -83,7 +93,10 @@ pub(in crate::http) async fn ask_delete(
         frame: Frame::of(&state, &who.browser),
         id,
         name: user.name,
-        running: servers.iter().filter(|server| server.state != crate::servers::ServerState::Stopped).count(),
+        running: servers
+            .iter()
+            .filter(|server| server.state != crate::servers::ServerState::Stopped)
+            .count(),
     };
     page(&who.browser, StatusCode::OK, &template)
 }
@@ -96,11 +109,16 @@ pub(in crate::http) async fn delete(
 ) -> Result<Response, Failure> {
     require_admin(&form.who)?;
     if id == form.who.user.id {
-        return Err(Failure::bad_request("Nobody can delete themselves.").advise("Back to the users", "/hub/admin"));
+        return Err(Failure::bad_request("Nobody can delete themselves.")
+            .advise("Back to the users", "/hub/admin"));
     }
     find(&state, id).await?;
     remove(&state, id).await?;
-    tracing::info!(user.id = id, by.id = form.who.user.id, "User {id} was deleted");
+    tracing::info!(
+        user.id = id,
+        by.id = form.who.user.id,
+        "User {id} was deleted"
+    );
     Ok(Redirect::to("/hub/admin").into_response())
 }
 
@@ -118,7 +136,10 @@ async fn show_link(
 ) -> Result<Response, Failure> {
     let lifetime = state.settings.link_lifetime;
     let user_id = user.as_ref().map(|user| user.id);
-    let raw = state.store.make_link(kind, user_id, admin, lifetime, Some(who.user.id)).await?;
+    let raw = state
+        .store
+        .make_link(kind, user_id, admin, lifetime, Some(who.user.id))
+        .await?;
     let template = LinkMadePage {
         frame: Frame::of(state, &who.browser),
         user: user.map(|user| user.name),

@@ -16,15 +16,31 @@ macro_rules! versioned {
     ($function:ident, $doc:literal, $path:literal, $text:expr) => {
         #[doc = $doc]
         pub(super) fn $function() -> &'static str {
-            static URL: LazyLock<String> =
-                LazyLock::new(|| format!(concat!($path, "?v={}"), &crate::secret::hash($text)[..12]));
+            static URL: LazyLock<String> = LazyLock::new(|| {
+                format!(concat!($path, "?v={}"), &crate::secret::hash($text)[..12])
+            });
             &URL
         }
     };
 }
-versioned!(css_url, "The stylesheet; its address changes with its text.", "/hub/static/holt.css", CSS);
-versioned!(script_url, "The script; its address changes with its text.", "/hub/static/holt.js", SCRIPT);
-versioned!(icon_url, "The logo; its address changes with its text.", "/hub/static/logo.svg", LOGO);
+versioned!(
+    css_url,
+    "The stylesheet; its address changes with its text.",
+    "/hub/static/holt.css",
+    CSS
+);
+versioned!(
+    script_url,
+    "The script; its address changes with its text.",
+    "/hub/static/holt.js",
+    SCRIPT
+);
+versioned!(
+    icon_url,
+    "The logo; its address changes with its text.",
+    "/hub/static/logo.svg",
+    LOGO
+);
 
 /// `GET /hub/static/...`.
 pub(in crate::http) async fn file(
@@ -42,20 +58,28 @@ pub(in crate::http) async fn file(
     } else {
         "no-cache"
     };
-    Ok(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, keep)], text).into_response())
+    Ok((
+        [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, keep)],
+        text,
+    )
+        .into_response())
 }
 
 /// `GET /hub/logo`.
 pub(in crate::http) async fn logo() -> Response {
-    let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=3600")];
+    let headers = [
+        (header::CONTENT_TYPE, "image/svg+xml"),
+        (header::CACHE_CONTROL, "public, max-age=3600"),
+    ];
     (headers, LOGO).into_response()
 }
 
 /// `GET /robots.txt`: nothing here is for search engines.
 pub(in crate::http) async fn robots() -> Response {
     let mut response = (StatusCode::OK, "User-agent: *\nDisallow: /\n").into_response();
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
+    response.headers_mut().insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=86400"),
+    );
     response
 }

@@ -3,8 +3,8 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{Html, Response};
 use axum::response::IntoResponse;
+use axum::response::{Html, Response};
 
 use super::super::HubState;
 use super::super::error::Failure;
@@ -32,7 +32,8 @@ pub(in crate::http) fn error_page(state: &HubState, failure: &Failure, request_i
         request_id,
     };
     // The plain sentence, should the template ever fail.
-    page.render().unwrap_or_else(|_| "Something went wrong.".to_owned())
+    page.render()
+        .unwrap_or_else(|_| "Something went wrong.".to_owned())
 }
 
 fn title(status: StatusCode) -> &'static str {
@@ -40,7 +41,9 @@ fn title(status: StatusCode) -> &'static str {
         StatusCode::NOT_FOUND => "Nothing here",
         StatusCode::FORBIDDEN => "This is not open to you",
         StatusCode::TOO_MANY_REQUESTS => "Please wait a little",
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => "Not at this moment",
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
+            "Not at this moment"
+        }
         StatusCode::CONFLICT => "That is taken",
         StatusCode::GONE => "This link is over",
         StatusCode::FAILED_DEPENDENCY => "The notebook server does not run",
@@ -50,7 +53,10 @@ fn title(status: StatusCode) -> &'static str {
 }
 
 /// `GET /hub/error/{code}`: the page a proxy shows for a failure of its own.
-pub(in crate::http) async fn by_code(State(state): State<HubState>, Path(code): Path<u16>) -> Response {
+pub(in crate::http) async fn by_code(
+    State(state): State<HubState>,
+    Path(code): Path<u16>,
+) -> Response {
     let status = StatusCode::from_u16(code)
         .ok()
         .filter(|status| status.is_client_error() || status.is_server_error())

@@ -34,7 +34,8 @@ pub(in crate::http) async fn ready(State(state): State<HubState>) -> Response {
 }
 
 fn not_ready(why: &'static str) -> Response {
-    let body = axum::Json(serde_json::json!({ "status": 503, "message": format!("not ready: {why}") }));
+    let body =
+        axum::Json(serde_json::json!({ "status": 503, "message": format!("not ready: {why}") }));
     (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
 }
 
@@ -58,8 +59,16 @@ pub(in crate::http) async fn metrics(
         ("stopping", ServerState::Stopping),
     ] {
         #[expect(clippy::cast_precision_loss, reason = "nobody has that many servers")]
-        gauge!(SERVERS, "state" => name).set(servers.iter().filter(|server| server.state == wanted).count() as f64);
+        gauge!(SERVERS, "state" => name).set(
+            servers
+                .iter()
+                .filter(|server| server.state == wanted)
+                .count() as f64,
+        );
     }
-    let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let headers = [(
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )];
     Ok((headers, handle.render()).into_response())
 }

@@ -44,7 +44,10 @@ impl Card {
             state,
             words,
             used: ago(view.last_activity, now),
-            failure: view.failure.clone().filter(|_| view.state == ServerState::Stopped),
+            failure: view
+                .failure
+                .clone()
+                .filter(|_| view.state == ServerState::Stopped),
             ..Self::stopped(&view.user, &view.name)
         }
     }
@@ -85,7 +88,10 @@ struct HomePage {
 }
 
 /// `GET /hub/home`.
-pub(in crate::http) async fn show(State(state): State<HubState>, who: SignedIn) -> Result<Response, Failure> {
+pub(in crate::http) async fn show(
+    State(state): State<HubState>,
+    who: SignedIn,
+) -> Result<Response, Failure> {
     let now = state.store.now().await?;
     let servers = state.servers.list(who.user.id).await?;
     let busy = servers
@@ -94,7 +100,10 @@ pub(in crate::http) async fn show(State(state): State<HubState>, who: SignedIn) 
     let default = servers
         .iter()
         .find(|server| server.name.is_empty())
-        .map_or_else(|| Card::stopped(&who.user.name, ""), |server| Card::of(server, now));
+        .map_or_else(
+            || Card::stopped(&who.user.name, ""),
+            |server| Card::of(server, now),
+        );
     let template = HomePage {
         frame: Frame::of(&state, &who.browser),
         user: who.user.name.clone(),
@@ -112,16 +121,25 @@ pub(in crate::http) async fn show(State(state): State<HubState>, who: SignedIn) 
 }
 
 /// `POST /hub/servers`: a new named server, started at once.
-pub(in crate::http) async fn add(State(state): State<HubState>, form: SignedPosted) -> Result<Response, Failure> {
+pub(in crate::http) async fn add(
+    State(state): State<HubState>,
+    form: SignedPosted,
+) -> Result<Response, Failure> {
     let name = form.fields.text("name").trim();
     if name.is_empty() {
-        return Err(Failure::bad_request("The server needs a name.").advise("Back to your home page", "/hub/home"));
+        return Err(Failure::bad_request("The server needs a name.")
+            .advise("Back to your home page", "/hub/home"));
     }
-    check_server_name(name)
-        .map_err(|error| Failure::bad_request(sentence(&error)).advise("Back to your home page", "/hub/home"))?;
+    check_server_name(name).map_err(|error| {
+        Failure::bad_request(sentence(&error)).advise("Back to your home page", "/hub/home")
+    })?;
     let user = &form.who.user;
     state.servers.start(user.id, name, None).await?;
-    let path = format!("/hub/spawn-pending/{}/{}", escape_segment(&user.name), escape_segment(name));
+    let path = format!(
+        "/hub/spawn-pending/{}/{}",
+        escape_segment(&user.name),
+        escape_segment(name)
+    );
     Ok(Redirect::to(&path).into_response())
 }
 
@@ -143,14 +161,22 @@ pub(in crate::http) async fn stop_named(
     stop(&state, &form, &user, &server).await
 }
 
-async fn stop(state: &HubState, form: &SignedPosted, user: &str, server: &str) -> Result<Response, Failure> {
+async fn stop(
+    state: &HubState,
+    form: &SignedPosted,
+    user: &str,
+    server: &str,
+) -> Result<Response, Failure> {
     let owner = owner_for(state, &form.who, user, server, "delete:servers").await?;
     state.servers.stop(owner.id, server).await?;
     // Most stops take a moment: wait for that moment rather than show a page that is out of date.
     for _ in 0..4 {
         match state.servers.view(owner.id, server).await? {
             Some(view) if view.state == ServerState::Stopping => {
-                state.servers.changed(std::time::Duration::from_millis(500)).await;
+                state
+                    .servers
+                    .changed(std::time::Duration::from_millis(500))
+                    .await;
             }
             _ => break,
         }
@@ -171,7 +197,11 @@ pub(in crate::http) async fn remove(
 
 /// To the page the button stood on.
 fn back(form: &SignedPosted) -> Response {
-    let to = if form.fields.text("from") == "admin" { "/hub/admin" } else { "/hub/home" };
+    let to = if form.fields.text("from") == "admin" {
+        "/hub/admin"
+    } else {
+        "/hub/home"
+    };
     Redirect::to(to).into_response()
 }
 
@@ -183,11 +213,19 @@ pub(in crate::http) async fn owner_for(
     server: &str,
     scope: &str,
 ) -> Result<User, Failure> {
-    if !who.caller().rights.allows(scope, Target::Server(user, server)) {
+    if !who
+        .caller()
+        .rights
+        .allows(scope, Target::Server(user, server))
+    {
         return Err(Failure::not_found());
     }
     if who.user.name == user {
         return Ok(who.user.clone());
     }
-    state.store.user_by_name(user).await?.ok_or_else(Failure::not_found)
+    state
+        .store
+        .user_by_name(user)
+        .await?
+        .ok_or_else(Failure::not_found)
 }

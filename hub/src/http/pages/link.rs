@@ -16,8 +16,8 @@ use super::{Frame, page};
 use crate::access;
 use crate::login::password;
 use crate::metrics::LOGINS;
-use crate::store::links::{Link, LinkKind, LinkState};
 use crate::store::StoreError;
+use crate::store::links::{Link, LinkKind, LinkState};
 use crate::users::{self, UsersError};
 
 #[derive(Template)]
@@ -75,7 +75,16 @@ pub(in crate::http) async fn submit(
     let checked = check(&link, username, typed, fields.text("password2"));
     let name = match checked {
         Ok(name) => name,
-        Err(words) => return show(&state, &browser, &link, StatusCode::BAD_REQUEST, username, Some(words)),
+        Err(words) => {
+            return show(
+                &state,
+                &browser,
+                &link,
+                StatusCode::BAD_REQUEST,
+                username,
+                Some(words),
+            );
+        }
     };
     let kept = password::keep(typed).await?;
     let user = if link.kind == LinkKind::Invite {
@@ -83,7 +92,14 @@ pub(in crate::http) async fn submit(
             Ok(user) => user,
             Err(StoreError::Taken) => {
                 let words = sentence(&UsersError::Taken);
-                return show(&state, &browser, &link, StatusCode::CONFLICT, username, Some(words));
+                return show(
+                    &state,
+                    &browser,
+                    &link,
+                    StatusCode::CONFLICT,
+                    username,
+                    Some(words),
+                );
             }
             Err(other) => return Err(other.into()),
         }
@@ -96,7 +112,9 @@ pub(in crate::http) async fn submit(
             None => None,
         }
     };
-    let Some(user) = user else { return over(&state, &browser, Some(LinkState::Used), link.kind) };
+    let Some(user) = user else {
+        return over(&state, &browser, Some(LinkState::Used), link.kind);
+    };
     metrics::counter!(LOGINS, "way" => "link", "outcome" => "success").increment(1);
     let to = destination(&state, &user, None).await?;
     sign_in(&state, &browser, &user, &to).await
@@ -107,7 +125,9 @@ async fn use_signin(state: &HubState, browser: &Browser, token: &str) -> Result<
         Some(user_id) => state.store.user(user_id).await?,
         None => None,
     };
-    let Some(user) = user else { return over(state, browser, Some(LinkState::Used), LinkKind::Signin) };
+    let Some(user) = user else {
+        return over(state, browser, Some(LinkState::Used), LinkKind::Signin);
+    };
     metrics::counter!(LOGINS, "way" => "link", "outcome" => "success").increment(1);
     tracing::info!(user.id = user.id, "User {} signed in with a link", user.id);
     let to = destination(state, &user, None).await?;
@@ -115,7 +135,11 @@ async fn use_signin(state: &HubState, browser: &Browser, token: &str) -> Result<
 }
 
 /// The link if it can be used, else the page that says why not.
-async fn fresh(state: &HubState, browser: &Browser, token: &str) -> Result<Result<Link, Response>, Failure> {
+async fn fresh(
+    state: &HubState,
+    browser: &Browser,
+    token: &str,
+) -> Result<Result<Link, Response>, Failure> {
     match state.store.link(token).await? {
         Some(link) if link.state == LinkState::Fresh => Ok(Ok(link)),
         Some(link) => Ok(Err(over(state, browser, Some(link.state), link.kind)?)),
@@ -138,8 +162,16 @@ fn check(link: &Link, username: &str, typed: &str, again: &str) -> Result<String
 
 /// A browser that opens a page for a person. Browsers say so on encrypted or local connections; on others we go by their name.
 fn is_a_person(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if text("sec-purpose").contains("prefetch") || text("purpose") == "prefetch" || text("x-moz") == "prefetch" {
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
+    if text("sec-purpose").contains("prefetch")
+        || text("purpose") == "prefetch"
+        || text("x-moz") == "prefetch"
+    {
         return false;
     }
     match text("sec-fetch-mode") {
@@ -153,17 +185,26 @@ fn is_a_person(headers: &HeaderMap) -> bool {
     }
 }
 
-fn over(state: &HubState, browser: &Browser, why: Option<LinkState>, kind: LinkKind) -> Result<Response, Failure> {
+fn over(
+    state: &HubState,
+    browser: &Browser,
+    why: Option<LinkState>,
+    kind: LinkKind,
+) -> Result<Response, Failure> {
     let reason = match why {
         Some(LinkState::Used) => "It was used already: each link works once.",
         Some(LinkState::Expired) => "It is too old to be used.",
-        Some(LinkState::Fresh) | None => "There is no such link. Maybe a part of it got lost while copying.",
+        Some(LinkState::Fresh) | None => {
+            "There is no such link. Maybe a part of it got lost while copying."
+        }
     };
     let advice = match kind {
         LinkKind::Signin => {
             "On the machine Holt runs on, `holt user link` prints a new one; `holt up` prints one too while no password is set."
         }
-        LinkKind::Invite | LinkKind::Reset => "Ask the administrator who gave it to you for a new one.",
+        LinkKind::Invite | LinkKind::Reset => {
+            "Ask the administrator who gave it to you for a new one."
+        }
     };
     let template = LinkOverPage {
         frame: Frame::of(state, browser),

@@ -73,10 +73,25 @@ pub(in crate::http) async fn submit(
     let next = browser::asked_next(&state, &query);
     let username = form.fields.text("username");
     if !form.proven {
-        let words = "This page was open for too long, or your browser keeps no cookies. Please try again.".to_owned();
-        return show(&state, &form.browser, StatusCode::FORBIDDEN, next.as_deref(), username, Some(words));
+        let words =
+            "This page was open for too long, or your browser keeps no cookies. Please try again."
+                .to_owned();
+        return show(
+            &state,
+            &form.browser,
+            StatusCode::FORBIDDEN,
+            next.as_deref(),
+            username,
+            Some(words),
+        );
     }
-    let tried = local::sign_in(&state.store, username, form.fields.text("password"), browser::address(&headers)).await;
+    let tried = local::sign_in(
+        &state.store,
+        username,
+        form.fields.text("password"),
+        browser::address(&headers),
+    )
+    .await;
     let user = match tried {
         Ok(user) => user,
         Err(error @ (LocalError::Wrong | LocalError::Wait(_) | LocalError::Busy(_))) => {
@@ -85,16 +100,29 @@ pub(in crate::http) async fn submit(
             tracing::info!("A sign-in with a password failed");
             let words = sentence(&error);
             let failure = Failure::from(error);
-            let mut response = show(&state, &form.browser, failure.status, next.as_deref(), username, Some(words))?;
+            let mut response = show(
+                &state,
+                &form.browser,
+                failure.status,
+                next.as_deref(),
+                username,
+                Some(words),
+            )?;
             if let Some(seconds) = failure.retry_after {
-                response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds.into());
+                response
+                    .headers_mut()
+                    .insert(axum::http::header::RETRY_AFTER, seconds.into());
             }
             return Ok(response);
         }
         Err(error @ LocalError::Store(_)) => return Err(error.into()),
     };
     metrics::counter!(LOGINS, "way" => "password", "outcome" => "success").increment(1);
-    tracing::info!(user.id = user.id, "User {} signed in with a password", user.id);
+    tracing::info!(
+        user.id = user.id,
+        "User {} signed in with a password",
+        user.id
+    );
     let to = destination(&state, &user, next).await?;
     sign_in(&state, &form.browser, &user, &to).await
 }
@@ -107,13 +135,21 @@ pub(in crate::http) async fn sign_in(
     to: &str,
 ) -> Result<Response, Failure> {
     end_session(state, browser).await?;
-    let session = access::begin_session(&state.store, user.id, state.settings.session_lifetime).await?;
-    state.store.note_user_activity(user.id, state.store.now().await?).await?;
+    let session =
+        access::begin_session(&state.store, user.id, state.settings.session_lifetime).await?;
+    state
+        .store
+        .note_user_activity(user.id, state.store.now().await?)
+        .await?;
     Ok(browser::begin(state, user, &session, to))
 }
 
 /// Where somebody goes who signed in: where they wanted to, else to their notebook server or home page.
-pub(in crate::http) async fn destination(state: &HubState, user: &User, next: Option<String>) -> Result<String, Failure> {
+pub(in crate::http) async fn destination(
+    state: &HubState,
+    user: &User,
+    next: Option<String>,
+) -> Result<String, Failure> {
     let to = match next {
         Some(next) => next,
         None if !state.settings.redirect_to_server => "/hub/home".to_owned(),
@@ -130,7 +166,10 @@ pub(in crate::http) async fn destination(state: &HubState, user: &User, next: Op
 }
 
 /// `GET /hub/logout`: as JupyterHub has it, without a proof; what somebody could do with it is a nuisance, not a loss.
-pub(in crate::http) async fn logout(State(state): State<HubState>, browser: Browser) -> Result<Response, Failure> {
+pub(in crate::http) async fn logout(
+    State(state): State<HubState>,
+    browser: Browser,
+) -> Result<Response, Failure> {
     end_session(&state, &browser).await?;
     let html = LogoutPage {
         frame: Frame::plain(&state),

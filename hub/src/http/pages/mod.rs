@@ -29,7 +29,6 @@ pub(super) struct Frame {
     hub_name: String,
     user: Option<String>,
     admin: bool,
-    named: bool,
     announcement: Option<String>,
     xsrf: String,
     css: &'static str,
@@ -54,7 +53,6 @@ impl Frame {
             hub_name: state.settings.hub_name.clone(),
             user: None,
             admin: false,
-            named: state.settings.named_servers,
             announcement: state.settings.announcement.clone(),
             xsrf: String::new(),
             css: assets::css_url(),
@@ -65,14 +63,20 @@ impl Frame {
 }
 
 /// The page as an answer, with the cookies its forms need.
-pub(super) fn page(browser: &Browser, status: StatusCode, template: &impl Template) -> Result<Response, Failure> {
+pub(super) fn page(
+    browser: &Browser,
+    status: StatusCode,
+    template: &impl Template,
+) -> Result<Response, Failure> {
     let html = template.render().map_err(Failure::internal)?;
     Ok(browser.answer((status, Html(html)).into_response()))
 }
 
 /// How long ago, in words.
 pub(super) fn ago(at: Option<i64>, now: i64) -> String {
-    let Some(at) = at else { return "never".to_owned() };
+    let Some(at) = at else {
+        return "never".to_owned();
+    };
     let seconds = (now - at).max(0) / 1000;
     match seconds {
         0..60 => "just now".to_owned(),

@@ -33,7 +33,10 @@ struct NotRunningPage {
 }
 
 /// Any path that is not the hub's: what is meant for a server comes here when there is no route to it.
-pub(in crate::http) async fn elsewhere(State(state): State<HubState>, request: Request) -> Response {
+pub(in crate::http) async fn elsewhere(
+    State(state): State<HubState>,
+    request: Request,
+) -> Response {
     let path = request.uri().path().to_owned();
     if path.starts_with("/hub/") {
         return Failure::not_found().into_response();
@@ -47,16 +50,26 @@ pub(in crate::http) async fn elsewhere(State(state): State<HubState>, request: R
         return Failure::not_found().into_response();
     }
     if path.starts_with("/user/") || path == "/user" {
-        let rest = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let rest = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str());
         return Redirect::to(&format!("/hub{rest}")).into_response();
     }
     Failure::not_found().into_response()
 }
 
 /// `/hub/user/{user}/...`.
-pub(in crate::http) async fn show(State(state): State<HubState>, mut request: Request) -> Result<Response, Response> {
+pub(in crate::http) async fn show(
+    State(state): State<HubState>,
+    mut request: Request,
+) -> Result<Response, Response> {
     let uri = request.uri().clone();
-    let inner = uri.path().strip_prefix("/hub").unwrap_or(uri.path()).to_owned();
+    let inner = uri
+        .path()
+        .strip_prefix("/hub")
+        .unwrap_or(uri.path())
+        .to_owned();
     let (user, server) = names(&state, &inner).await;
     let for_programs = is_for_programs(&inner, request.headers());
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -73,16 +86,27 @@ pub(in crate::http) async fn show(State(state): State<HubState>, mut request: Re
             .ok_or_else(|| Failure::forbidden("Missing or invalid credentials.").into_response())?;
         SignedIn { user, browser }
     } else {
-        request.extract_parts_with_state::<SignedIn, _>(&state).await?
+        request
+            .extract_parts_with_state::<SignedIn, _>(&state)
+            .await?
     };
     let target = Target::Server(&user, &server);
     if !who.caller().rights.allows("access:servers", target) {
         return Err(Failure::not_found().into_response());
     }
-    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
-    answer(&state, &who, &user, &server, &format!("{inner}{query}"), for_programs)
-        .await
-        .map_err(IntoResponse::into_response)
+    let query = uri
+        .query()
+        .map_or_else(String::new, |query| format!("?{query}"));
+    answer(
+        &state,
+        &who,
+        &user,
+        &server,
+        &format!("{inner}{query}"),
+        for_programs,
+    )
+    .await
+    .map_err(IntoResponse::into_response)
 }
 
 async fn answer(
@@ -93,7 +117,11 @@ async fn answer(
     wanted: &str,
     for_programs: bool,
 ) -> Result<Response, Failure> {
-    let owner = state.store.user_by_name(user).await?.ok_or_else(Failure::not_found)?;
+    let owner = state
+        .store
+        .user_by_name(user)
+        .await?
+        .ok_or_else(Failure::not_found)?;
     let view = state.servers.view(owner.id, server).await?;
     match view.as_ref().map(|view| view.state) {
         Some(ServerState::Ready) => again(wanted).await,
@@ -101,7 +129,14 @@ async fn answer(
         Some(ServerState::Queued | ServerState::Starting | ServerState::Stopping) => {
             Ok(Redirect::to(&with_next(&pending_path(user, server), wanted)).into_response())
         }
-        _ => offer(state, who, user, server, wanted, StatusCode::FAILED_DEPENDENCY),
+        _ => offer(
+            state,
+            who,
+            user,
+            server,
+            wanted,
+            StatusCode::FAILED_DEPENDENCY,
+        ),
     }
 }
 
@@ -111,7 +146,10 @@ async fn again(wanted: &str) -> Result<Response, Failure> {
     let mut tries = 0;
     let mut fields: Vec<&str> = Vec::new();
     for field in query.split('&').filter(|field| !field.is_empty()) {
-        match field.strip_prefix("redirects=").and_then(|count| count.parse::<u32>().ok()) {
+        match field
+            .strip_prefix("redirects=")
+            .and_then(|count| count.parse::<u32>().ok())
+        {
             Some(count) => tries = count,
             None => fields.push(field),
         }
@@ -166,7 +204,10 @@ pub(in crate::http) async fn redirect_to_own(
     path: Option<Path<String>>,
     request: Request,
 ) -> Response {
-    let query = request.uri().query().map_or_else(String::new, |query| format!("?{query}"));
+    let query = request
+        .uri()
+        .query()
+        .map_or_else(String::new, |query| format!("?{query}"));
     let inner = path
         .and_then(|_| request.uri().path().strip_prefix("/hub/user-redirect/"))
         .unwrap_or_default();
@@ -177,7 +218,10 @@ pub(in crate::http) async fn redirect_to_own(
 
 /// Owner and server that `/user/...` means: the second segment is a server if there is one of that name.
 async fn names(state: &HubState, path: &str) -> (String, String) {
-    let mut segments = path.trim_start_matches("/user/").split('/').map(|s| unescape_segment(s).unwrap_or_default());
+    let mut segments = path
+        .trim_start_matches("/user/")
+        .split('/')
+        .map(|s| unescape_segment(s).unwrap_or_default());
     let user = segments.next().unwrap_or_default();
     let second = segments.next().unwrap_or_default();
     if second.is_empty() {

@@ -24,7 +24,10 @@ struct PasswordPage {
 }
 
 /// `GET /hub/password`.
-pub(in crate::http) async fn show(State(state): State<HubState>, who: SignedIn) -> Result<Response, Failure> {
+pub(in crate::http) async fn show(
+    State(state): State<HubState>,
+    who: SignedIn,
+) -> Result<Response, Failure> {
     form(&state, &who, None, false)
 }
 
@@ -40,14 +43,31 @@ pub(in crate::http) async fn submit(
         return form(&state, &who, Some(sentence(&error)), false);
     }
     if typed != fields.text("password2") {
-        return form(&state, &who, Some("The two passwords are not the same.".to_owned()), false);
+        return form(
+            &state,
+            &who,
+            Some("The two passwords are not the same.".to_owned()),
+            false,
+        );
     }
     if who.user.has_password {
         let address = browser::address(&headers);
-        match local::sign_in(&state.store, &who.user.name, fields.text("current"), address).await {
+        match local::sign_in(
+            &state.store,
+            &who.user.name,
+            fields.text("current"),
+            address,
+        )
+        .await
+        {
             Ok(_) => {}
             Err(LocalError::Wrong) => {
-                return form(&state, &who, Some("The present password is not right.".to_owned()), false);
+                return form(
+                    &state,
+                    &who,
+                    Some("The present password is not right.".to_owned()),
+                    false,
+                );
             }
             Err(other) => return Err(other.into()),
         }
@@ -59,12 +79,25 @@ pub(in crate::http) async fn submit(
         .await?;
     crate::access::forget(state.revoke.as_ref(), ended).await;
     state.store.mark_welcomed(who.user.id).await?;
-    tracing::info!(user.id = who.user.id, "User {} changed their password", who.user.id);
+    tracing::info!(
+        user.id = who.user.id,
+        "User {} changed their password",
+        who.user.id
+    );
     form(&state, &who, None, true)
 }
 
-fn form(state: &HubState, who: &SignedIn, error: Option<String>, done: bool) -> Result<Response, Failure> {
-    let status = if error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+fn form(
+    state: &HubState,
+    who: &SignedIn,
+    error: Option<String>,
+    done: bool,
+) -> Result<Response, Failure> {
+    let status = if error.is_some() {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::OK
+    };
     let template = PasswordPage {
         frame: Frame::of(state, &who.browser),
         has_password: who.user.has_password || done,

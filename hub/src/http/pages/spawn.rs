@@ -45,7 +45,11 @@ struct FailedPage {
 }
 
 /// `GET /hub/spawn`.
-pub(in crate::http) async fn own(State(state): State<HubState>, who: SignedIn, query: Fields) -> Result<Response, Failure> {
+pub(in crate::http) async fn own(
+    State(state): State<HubState>,
+    who: SignedIn,
+    query: Fields,
+) -> Result<Response, Failure> {
     let user = who.user.name.clone();
     start(&state, &who, &user, "", &query).await
 }
@@ -116,7 +120,11 @@ async fn start(
         return Ok(Redirect::to(&to).into_response());
     }
     state.servers.start(owner.id, server, None).await?;
-    Ok(Redirect::to(&with_some_next(&pending_path(user, server), next.as_deref())).into_response())
+    Ok(Redirect::to(&with_some_next(
+        &pending_path(user, server),
+        next.as_deref(),
+    ))
+    .into_response())
 }
 
 /// `GET /hub/spawn-pending/{user}`.
@@ -155,7 +163,11 @@ async fn pending(
         Some(view) => state.servers.progress(view.id, 0).await?,
         None => Vec::new(),
     };
-    let mut log: Vec<String> = events.iter().filter(|event| event.kind == "step").map(|event| event.message.clone()).collect();
+    let mut log: Vec<String> = events
+        .iter()
+        .filter(|event| event.kind == "step")
+        .map(|event| event.message.clone())
+        .collect();
     let retry = with_some_next(&start_path(user, server), next.as_deref());
     let own = owner.id == who.user.id;
     match view {
@@ -178,7 +190,8 @@ async fn pending(
             page(&who.browser, StatusCode::OK, &template)
         }
         Some(ServerView {
-            failure: Some(reason), ..
+            failure: Some(reason),
+            ..
         }) => {
             let template = FailedPage {
                 frame: Frame::of(state, &who.browser),
@@ -200,14 +213,21 @@ async fn how_far(
     view: &ServerView,
     events: &[crate::servers::ProgressEvent],
 ) -> Result<(i64, String), Failure> {
-    let percent = events.iter().map(|event| event.percent).max().unwrap_or(0).clamp(0, 99);
+    let percent = events
+        .iter()
+        .map(|event| event.percent)
+        .max()
+        .unwrap_or(0)
+        .clamp(0, 99);
     if view.state == ServerState::Stopping {
         return Ok((0, "The server is being stopped.".to_owned()));
     }
     if let Some(words) = waiting_words(state, view.id).await? {
         return Ok((percent, words));
     }
-    let message = events.last().map_or("Server requested", |event| event.message.as_str());
+    let message = events
+        .last()
+        .map_or("Server requested", |event| event.message.as_str());
     Ok((percent, message.to_owned()))
 }
 
@@ -216,7 +236,11 @@ pub(in crate::http) fn start_path(user: &str, server: &str) -> String {
     if server.is_empty() {
         format!("/hub/spawn/{}", escape_segment(user))
     } else {
-        format!("/hub/spawn/{}/{}", escape_segment(user), escape_segment(server))
+        format!(
+            "/hub/spawn/{}/{}",
+            escape_segment(user),
+            escape_segment(server)
+        )
     }
 }
 

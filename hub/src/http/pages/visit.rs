@@ -42,7 +42,10 @@ pub(in crate::http) async fn ask(
     }
     let template = VisitPage {
         frame: Frame::of(&state, &who.browser),
-        action: format!("/hub/api/oauth2/authorize?{}", uri.query().unwrap_or_default()),
+        action: format!(
+            "/hub/api/oauth2/authorize?{}",
+            uri.query().unwrap_or_default()
+        ),
         url: server_prefix(&asked.client.owner_name, &asked.client.server_name),
         owner: asked.client.owner_name,
         server: asked.client.server_name,
@@ -73,7 +76,11 @@ async fn check(
     who: &SignedIn,
     query: &[(String, String)],
 ) -> Result<Result<Asked, Response>, Failure> {
-    let wish = Wish::read(query.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+    let wish = Wish::read(
+        query
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    )?;
     match authorize::check(&state.store, &who.caller(), &wish).await {
         Ok(asked) => Ok(Ok(asked)),
         Err(AuthorizeError::ToClient { location, .. }) => Ok(Err(go(&location))),

@@ -51,9 +51,22 @@ pub(in crate::http) async fn submit(
         if who.user.has_password {
             return on(&state, &who.user, next).await;
         }
-        let tried = apply(&state, &who, fields.text("username"), fields.text("password"), fields.text("password2")).await?;
+        let tried = apply(
+            &state,
+            &who,
+            fields.text("username"),
+            fields.text("password"),
+            fields.text("password2"),
+        )
+        .await?;
         if let Err(words) = tried {
-            return form(&state, &who, next.as_deref(), fields.text("username").to_owned(), Some(words));
+            return form(
+                &state,
+                &who,
+                next.as_deref(),
+                fields.text("username").to_owned(),
+                Some(words),
+            );
         }
     }
     state.store.mark_welcomed(who.user.id).await?;
@@ -103,7 +116,11 @@ fn form(
     username: String,
     error: Option<String>,
 ) -> Result<Response, Failure> {
-    let status = if error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let status = if error.is_some() {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::OK
+    };
     let template = WelcomePage {
         frame: Frame::of(state, &who.browser),
         action: with_some_next("/hub/welcome", next),
