@@ -3,11 +3,17 @@
 //! Rooms and the arrows between them stand in `hub/README.md`.
 
 pub mod background;
+pub mod cli;
 pub mod config;
+pub mod engine;
+pub mod metrics;
 pub mod routes;
 pub mod servers;
+pub mod socket;
 pub mod spawner;
 pub mod store;
+pub mod supervisor;
+pub mod telemetry;
 
 /// An error with its causes in one line, for logs and for words that say what was seen last.
 #[must_use]
