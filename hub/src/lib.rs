@@ -4,16 +4,22 @@
 
 pub mod access;
 pub mod background;
+pub mod cli;
 pub mod config;
+pub mod engine;
 pub mod http;
+pub mod hub;
 pub mod login;
 pub mod metrics;
 pub mod oauth_provider;
 pub mod routes;
 pub mod secret;
 pub mod servers;
+pub mod socket;
 pub mod spawner;
 pub mod store;
+pub mod supervisor;
+pub mod telemetry;
 pub mod users;
 
 /// An error with its causes in one line, for logs and for words that say what was seen last.

@@ -1,45 +1,99 @@
-//! The hub's metrics, declared in one place with what they mean.
+//! Metrics: each declared here with its meaning, and shown in Prometheus' text form.
 //!
-//! Labels are bounded: the pattern of a route, never a path, a user or a server.
+//! Labels are bounded: a route's pattern, a state, a kind; never a path or a user.
+
+use std::sync::OnceLock;
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// Requests answered, by method, route pattern and status.
+/// Requests answered, by `method`, `route` (its pattern) and `status`.
 pub const REQUESTS: &str = "holt_http_requests_total";
-/// Time from a request's head to its answer's head.
+/// How long answers took, in seconds, by `method` and `route`.
 pub const REQUEST_SECONDS: &str = "holt_http_request_duration_seconds";
-/// Sign-ins, by way (`password`, `link`) and outcome.
-pub const LOGINS: &str = "holt_logins_total";
-/// Users there are.
-pub const USERS: &str = "holt_users";
-/// Servers, by state.
+/// Servers by `state`.
 pub const SERVERS: &str = "holt_servers";
+/// Sign-ins, by `way` (`password`, `link`) and `outcome`.
+pub const LOGINS: &str = "holt_logins_total";
+/// Users known.
+pub const USERS: &str = "holt_users";
+/// Starts that waited in line when last counted.
+pub const QUEUE: &str = "holt_start_queue";
+/// How long starts took from the wish until the server answered, in seconds.
+pub const START_SECONDS: &str = "holt_server_start_duration_seconds";
+/// Starts that ended, by `outcome`: `ready` or `failed`.
+pub const STARTS: &str = "holt_server_starts_total";
+/// Servers that ended by themselves, by `reason`: `exit` or `memory`.
+pub const DEATHS: &str = "holt_server_deaths_total";
+/// Whether the container engine answered when last asked: 0 or 1.
+pub const ENGINE_UP: &str = "holt_engine_up";
+/// Ways out of a container that are not as they should be, when last tried.
+pub const ISOLATION_WEAK: &str = "holt_isolation_weak_ways";
 
-/// Installs the recorder of this process. `None` when one was installed before.
+const SECONDS: [f64; 12] = [
+    0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+
+/// Starts counting in this process and returns what shows the counts. Further calls return the same.
+///
+/// # Panics
+/// Never: the list of limits is not empty.
+pub fn install() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE
+        .get_or_init(|| {
+            let recorder = PrometheusBuilder::new()
+                .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+                .expect("the list of limits is not empty")
+                .build_recorder();
+            let handle = recorder.handle();
+            // Only a second recorder can be refused, and this is the only place that sets one.
+            drop(metrics::set_global_recorder(recorder));
+            describe();
+            handle
+        })
+        .clone()
+}
+
+/// What is shown now, in Prometheus' text form.
 #[must_use]
-pub fn install() -> Option<PrometheusHandle> {
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(
-            Matcher::Suffix("_duration_seconds".to_owned()),
-            &[
-                0.001, 0.005, 0.02, 0.1, 0.3, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
-            ],
-        )
-        .ok()?
-        .install_recorder()
-        .ok()?;
-    describe_counter!(
-        REQUESTS,
-        "Requests answered, by method, route pattern and status"
-    );
-    describe_histogram!(
-        REQUEST_SECONDS,
-        Unit::Seconds,
-        "Time from a request's head to its answer's head"
-    );
+pub fn render() -> String {
+    let handle = install();
+    handle.run_upkeep();
+    handle.render()
+}
+
+fn describe() {
+    describe_counter!(REQUESTS, "Requests answered");
+    describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "How long answers took");
     describe_counter!(LOGINS, "Sign-ins, by way and outcome");
-    describe_gauge!(USERS, "Users there are");
-    describe_gauge!(SERVERS, "Servers, by state");
-    Some(handle)
+    describe_gauge!(SERVERS, "Servers by state");
+    describe_gauge!(USERS, "Users known");
+    describe_gauge!(QUEUE, "Starts that wait in line");
+    describe_histogram!(
+        START_SECONDS,
+        Unit::Seconds,
+        "How long starts took until the server answered"
+    );
+    describe_counter!(STARTS, "Starts that ended, by outcome");
+    describe_counter!(DEATHS, "Servers that ended by themselves");
+    describe_gauge!(ENGINE_UP, "Whether the container engine answered");
+    describe_gauge!(
+        ISOLATION_WEAK,
+        "Ways out of a container that are not as they should be"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_counted_is_shown() {
+        super::install();
+        metrics::counter!(super::STARTS, "outcome" => "ready").increment(1);
+        let shown = super::render();
+        assert!(
+            shown.contains("holt_server_starts_total{outcome=\"ready\"}"),
+            "{shown}"
+        );
+    }
 }

@@ -208,6 +208,14 @@ impl Value for Option<Duration> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
 
+impl Size {
+    /// The number of bytes.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
 impl Value for Size {
     const FORM: &'static str = "a size such as \"512MiB\" or \"2GiB\"";
 

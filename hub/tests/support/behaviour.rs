@@ -46,8 +46,13 @@ pub(crate) async fn says(address: SocketAddr) -> String {
     eventually("the server answers", LONG, || async move {
         use tokio::io::AsyncReadExt;
         let mut text = String::new();
-        let mut stream = tokio::net::TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-        stream.read_to_string(&mut text).await.map_err(|error| error.to_string())?;
+        let mut stream = tokio::net::TcpStream::connect(address)
+            .await
+            .map_err(|error| error.to_string())?;
+        stream
+            .read_to_string(&mut text)
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(text)
     })
     .await
@@ -64,28 +69,65 @@ async fn created(spawner: &dyn Spawner, image: &Image, plan: &LaunchPlan, todo: 
 pub(crate) async fn every_call_may_be_repeated(spawner: &dyn Spawner) {
     let image = spawner.image(printed()).await.expect("image");
     let plan = plan(8888);
-    assert_eq!(spawner.inspect(&plan.launch).await.expect("inspect"), Seen::Absent);
+    assert_eq!(
+        spawner.inspect(&plan.launch).await.expect("inspect"),
+        Seen::Absent
+    );
     let bundle = created(spawner, &image, &plan, "serve").await;
     created(spawner, &image, &plan, "serve").await;
-    assert_eq!(spawner.inspect(&plan.launch).await.expect("inspect"), Seen::Created);
+    assert_eq!(
+        spawner.inspect(&plan.launch).await.expect("inspect"),
+        Seen::Created
+    );
     let address = spawner.bind(&plan, &image, &bundle).await.expect("bind");
-    assert_eq!(spawner.bind(&plan, &image, &bundle).await.expect("bind again"), address);
+    assert_eq!(
+        spawner
+            .bind(&plan, &image, &bundle)
+            .await
+            .expect("bind again"),
+        address
+    );
     assert_eq!(says(address).await, plan.launch.0);
-    let running = Seen::Running { address: Some(address) };
-    assert_eq!(spawner.inspect(&plan.launch).await.expect("inspect"), running);
+    let running = Seen::Running {
+        address: Some(address),
+    };
+    assert_eq!(
+        spawner.inspect(&plan.launch).await.expect("inspect"),
+        running
+    );
     let listed = spawner.list().await.expect("list");
-    assert!(listed.iter().any(|found| found.launch == plan.launch && found.seen == running), "{listed:?}");
+    assert!(
+        listed
+            .iter()
+            .any(|found| found.launch == plan.launch && found.seen == running),
+        "{listed:?}"
+    );
     let logs = spawner.logs(&plan.launch, 10).await.expect("logs");
-    assert!(logs.contains(&format!("last words of {}", plan.launch)), "{logs:?}");
+    assert!(
+        logs.contains(&format!("last words of {}", plan.launch)),
+        "{logs:?}"
+    );
     assert!(!logs.contains(SECRET));
     spawner.stop(&plan.launch).await.expect("stop");
     spawner.stop(&plan.launch).await.expect("stop again");
-    assert!(matches!(spawner.inspect(&plan.launch).await.expect("inspect"), Seen::Exited { .. }));
+    assert!(matches!(
+        spawner.inspect(&plan.launch).await.expect("inspect"),
+        Seen::Exited { .. }
+    ));
     spawner.remove(&plan.launch).await.expect("remove");
     spawner.remove(&plan.launch).await.expect("remove again");
     spawner.stop(&plan.launch).await.expect("stop what is gone");
-    assert_eq!(spawner.inspect(&plan.launch).await.expect("inspect"), Seen::Absent);
-    assert_eq!(spawner.logs(&plan.launch, 10).await.expect("logs of what is gone"), "");
+    assert_eq!(
+        spawner.inspect(&plan.launch).await.expect("inspect"),
+        Seen::Absent
+    );
+    assert_eq!(
+        spawner
+            .logs(&plan.launch, 10)
+            .await
+            .expect("logs of what is gone"),
+        ""
+    );
 }
 
 /// A server that ends by itself is seen with its code and told by an event.
@@ -99,12 +141,18 @@ pub(crate) async fn an_end_is_seen_with_its_code(spawner: &dyn Spawner) {
     let _bound = spawner.bind(&plan, &image, &bundle).await;
     eventually("the exit code", LONG, || async {
         match spawner.inspect(&plan.launch).await.expect("inspect") {
-            Seen::Exited { code: 3, out_of_memory: false } => Ok(()),
+            Seen::Exited {
+                code: 3,
+                out_of_memory: false,
+            } => Ok(()),
             other => Err(format!("{other:?}")),
         }
     })
     .await;
-    eventually_event(&mut events, |event| *event == Event::Changed(plan.launch.clone())).await;
+    eventually_event(&mut events, |event| {
+        *event == Event::Changed(plan.launch.clone())
+    })
+    .await;
     spawner.remove(&plan.launch).await.expect("remove");
 }
 
@@ -118,7 +166,9 @@ pub(crate) async fn a_bind_cut_off_anywhere_ends_well(spawner: &dyn Spawner) {
         let first = tokio::time::timeout(limit, spawner.bind(&plan, &image, &bundle)).await;
         match spawner.bind(&plan, &image, &bundle).await {
             Ok(address) => assert_eq!(says(address).await, plan.launch.0),
-            Err(holt::spawner::SpawnerError::Bind { reason }) => println!("after {milliseconds} ms: {reason}"),
+            Err(holt::spawner::SpawnerError::Bind { reason }) => {
+                println!("after {milliseconds} ms: {reason}")
+            }
             Err(error) => panic!("after {milliseconds} ms ({first:?}): {error}"),
         }
         spawner.remove(&plan.launch).await.expect("remove");
@@ -138,5 +188,7 @@ pub(crate) async fn eventually_event(
         }
         panic!("the events ended");
     };
-    tokio::time::timeout(LONG, waiting).await.expect("the event comes in time");
+    tokio::time::timeout(LONG, waiting)
+        .await
+        .expect("the event comes in time");
 }

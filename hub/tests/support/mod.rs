@@ -54,7 +54,11 @@ pub(crate) fn printed() -> ProgressSink {
 }
 
 /// Waits until it is so.
-pub(crate) async fn eventually<T, F>(what: &str, deadline: Duration, mut look: impl FnMut() -> F) -> T
+pub(crate) async fn eventually<T, F>(
+    what: &str,
+    deadline: Duration,
+    mut look: impl FnMut() -> F,
+) -> T
 where
     F: Future<Output = Result<T, String>>,
 {
@@ -80,8 +84,9 @@ pub(crate) struct Bench {
 impl Bench {
     /// Fails with what to do when there is no engine.
     pub(crate) async fn new(name: &str) -> Self {
-        let docker = Docker::connect_with_defaults()
-            .expect("these tests need a container engine: apt-get install docker.io, then start dockerd");
+        let docker = Docker::connect_with_defaults().expect(
+            "these tests need a container engine: apt-get install docker.io, then start dockerd",
+        );
         docker
             .ping()
             .await
@@ -99,7 +104,11 @@ impl Bench {
             },
             stop: CancellationToken::new(),
         };
-        let helper = bench.spawner().helper_reference(printed()).await.expect("the helper image");
+        let helper = bench
+            .spawner()
+            .helper_reference(printed())
+            .await
+            .expect("the helper image");
         bench.settings.image = Some(bench.image_of(&helper).await);
         bench
     }
@@ -135,17 +144,30 @@ impl Bench {
             ..Default::default()
         };
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
-        self.docker.create_container(Some(options), body).await.expect("a container");
+        self.docker
+            .create_container(Some(options), body)
+            .await
+            .expect("a container");
         let mut archive = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();
         header.set_size(STARTER.len() as u64);
         header.set_mode(0o755);
-        archive.append_data(&mut header, "starter.py", STARTER.as_bytes()).expect("a tar");
+        archive
+            .append_data(&mut header, "starter.py", STARTER.as_bytes())
+            .expect("a tar");
         let options = UploadToContainerOptionsBuilder::new().path("/").build();
         let body = bollard::body_full(archive.into_inner().expect("a tar").into());
-        self.docker.upload_to_container(&name, Some(options), body).await.expect("an upload");
+        self.docker
+            .upload_to_container(&name, Some(options), body)
+            .await
+            .expect("an upload");
         let config = ContainerConfig {
-            entrypoint: Some(vec!["python3".into(), "-I".into(), "-S".into(), "/starter.py".into()]),
+            entrypoint: Some(vec![
+                "python3".into(),
+                "-I".into(),
+                "-S".into(),
+                "/starter.py".into(),
+            ]),
             user: Some("52771:52771".into()),
             labels: Some([("holt.bind".to_owned(), "1".to_owned())].into()),
             ..Default::default()
@@ -155,9 +177,15 @@ impl Bench {
             .repo("holt-test-starter")
             .tag(&tag)
             .build();
-        self.docker.commit_container(options, config).await.expect("a commit");
+        self.docker
+            .commit_container(options, config)
+            .await
+            .expect("a commit");
         let options = RemoveContainerOptionsBuilder::new().force(true).build();
-        self.docker.remove_container(&name, Some(options)).await.expect("a removal");
+        self.docker
+            .remove_container(&name, Some(options))
+            .await
+            .expect("a removal");
         reference
     }
 

@@ -14,7 +14,8 @@ use std::time::Duration;
 use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, LogsOptionsBuilder, UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, LogsOptionsBuilder, UploadToContainerOptionsBuilder,
+    WaitContainerOptionsBuilder,
 };
 use futures_util::{StreamExt, TryStreamExt};
 use holt_spec::bundle::{Bundle, EXIT_INCOMPLETE, ack_line};
@@ -50,7 +51,10 @@ impl Shared {
         let mut is_first_try = true;
         loop {
             let turn = self.starts.acquire().await.expect("never closed");
-            let found = self.find(&name).await.map_err(|trouble| trouble.doing(WHAT))?;
+            let found = self
+                .find(&name)
+                .await
+                .map_err(|trouble| trouble.doing(WHAT))?;
             let Some(found) = found else {
                 return Err(SpawnerError::Bind {
                     reason: "the container is gone".into(),
@@ -59,9 +63,13 @@ impl Shared {
             let outcome = match self.seen(&plan.launch, &found) {
                 Seen::Created if image.bindable => self.attach_and_start(&name, bundle).await?,
                 Seen::Created => self.start_with_files(&name, bundle).await?,
-                Seen::Running { .. } if image.bindable => self.await_answer(&name, &found, bundle).await?,
+                Seen::Running { .. } if image.bindable => {
+                    self.await_answer(&name, &found, bundle).await?
+                }
                 Seen::Running { .. } => Outcome::Bound,
-                Seen::Exited { .. } | Seen::Absent => return Err(self.why_ended(&name, plan).await),
+                Seen::Exited { .. } | Seen::Absent => {
+                    return Err(self.why_ended(&name, plan).await);
+                }
             };
             drop(turn);
             match outcome {
@@ -78,7 +86,9 @@ impl Shared {
                 // the same launch may be made once more.
                 Outcome::Ended if is_first_try && self.ended_unbound(plan).await? => {
                     is_first_try = false;
-                    self.remove_container(&name).await.map_err(|trouble| trouble.doing(WHAT))?;
+                    self.remove_container(&name)
+                        .await
+                        .map_err(|trouble| trouble.doing(WHAT))?;
                     self.create_launch(plan, image, None).await?;
                 }
                 Outcome::Ended => return Err(self.why_ended(&name, plan).await),
@@ -110,7 +120,8 @@ impl Shared {
                 input.flush().await?;
                 Ok::<_, std::io::Error>(input)
             };
-            let (input, is_bound) = futures_util::future::join(written, says(output, &answer)).await;
+            let (input, is_bound) =
+                futures_util::future::join(written, says(output, &answer)).await;
             drop(input);
             is_bound
         };
@@ -127,7 +138,9 @@ impl Shared {
             let options = UploadToContainerOptionsBuilder::new().path("/").build();
             let body = bollard::body_full(archive(bundle)?.into());
             self.engine
-                .call(|docker| async move { docker.upload_to_container(name, Some(options), body).await })
+                .call(|docker| async move {
+                    docker.upload_to_container(name, Some(options), body).await
+                })
                 .await
                 .map_err(|trouble| trouble.doing(WHAT))?;
         }
@@ -161,7 +174,10 @@ impl Shared {
         }
         let options = LogsOptionsBuilder::new().stdout(true).follow(true).build();
         let answer = ack_line(&bundle.launch);
-        let client = self.engine.client().map_err(|trouble| trouble.doing(WHAT))?;
+        let client = self
+            .engine
+            .client()
+            .map_err(|trouble| trouble.doing(WHAT))?;
         let looking = says(client.logs(name, Some(options)), &answer);
         match tokio::time::timeout(limit, looking).await {
             Ok(true) => Ok(Outcome::Bound),
@@ -179,7 +195,9 @@ impl Shared {
 
     /// Waits a moment for a container whose output has ended.
     async fn await_end(&self, name: &str) {
-        let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
+        let options = WaitContainerOptionsBuilder::new()
+            .condition("not-running")
+            .build();
         // The answer is read from an inspection afterwards.
         let _ended = self
             .engine
@@ -201,7 +219,8 @@ impl Shared {
         };
         let mut reason = match seen {
             Seen::Exited {
-                out_of_memory: true, ..
+                out_of_memory: true,
+                ..
             } => "it ran out of memory".to_owned(),
             Seen::Exited { code, .. } => format!("exit code {code}"),
             Seen::Absent => "the container is gone".to_owned(),
@@ -215,17 +234,29 @@ impl Shared {
     }
 
     /// The address, which the engine knows from the start on.
-    async fn address_after_start(&self, name: &str, plan: &LaunchPlan) -> Result<SocketAddr, SpawnerError> {
-        let found = self.find(name).await.map_err(|trouble| trouble.doing(WHAT))?;
+    async fn address_after_start(
+        &self,
+        name: &str,
+        plan: &LaunchPlan,
+    ) -> Result<SocketAddr, SpawnerError> {
+        let found = self
+            .find(name)
+            .await
+            .map_err(|trouble| trouble.doing(WHAT))?;
         match found.map(|found| self.seen(&plan.launch, &found)) {
-            Some(Seen::Running { address: Some(address) }) => Ok(address),
+            Some(Seen::Running {
+                address: Some(address),
+            }) => Ok(address),
             _ => Err(self.why_ended(name, plan).await),
         }
     }
 }
 
 /// Whether the output has the line; false when it ends without.
-async fn says(output: impl futures_util::Stream<Item = Result<LogOutput, bollard::errors::Error>>, line: &str) -> bool {
+async fn says(
+    output: impl futures_util::Stream<Item = Result<LogOutput, bollard::errors::Error>>,
+    line: &str,
+) -> bool {
     let mut output = std::pin::pin!(output);
     let mut text = Vec::new();
     while let Ok(Some(chunk)) = output.try_next().await {
@@ -233,7 +264,10 @@ async fn says(output: impl futures_util::Stream<Item = Result<LogOutput, bollard
             continue;
         };
         text.extend_from_slice(&message);
-        if text.split(|byte| *byte == b'\n').any(|found| found.trim_ascii() == line.as_bytes()) {
+        if text
+            .split(|byte| *byte == b'\n')
+            .any(|found| found.trim_ascii() == line.as_bytes())
+        {
             return true;
         }
         // The answer is the first line a starter prints; keep no more than the tail.
@@ -246,7 +280,10 @@ async fn says(output: impl futures_util::Stream<Item = Result<LogOutput, bollard
 
 /// Whether the container was started before `moment`.
 fn started_before(found: &ContainerInspectResponse, moment: OffsetDateTime) -> bool {
-    let started = found.state.as_ref().and_then(|state| state.started_at.as_ref());
+    let started = found
+        .state
+        .as_ref()
+        .and_then(|state| state.started_at.as_ref());
     started
         .and_then(|started| OffsetDateTime::parse(started, &Rfc3339).ok())
         .is_some_and(|started| started < moment)
@@ -262,7 +299,11 @@ fn archive(bundle: &Bundle) -> Result<Vec<u8>, SpawnerError> {
         header.set_uid(NOTEBOOK_UID.into());
         header.set_gid(NOTEBOOK_UID.into());
         archive
-            .append_data(&mut header, file.path.trim_start_matches('/'), file.content.as_bytes())
+            .append_data(
+                &mut header,
+                file.path.trim_start_matches('/'),
+                file.content.as_bytes(),
+            )
             .map_err(|error| SpawnerError::Refused {
                 what: WHAT,
                 reason: error.to_string(),

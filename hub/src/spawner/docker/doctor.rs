@@ -28,4 +28,10 @@ pub struct Finding {
 }
 
 /// Looks.
-pub async fn diagnose(_settings: &DockerSettings, _data_dir: &Path, _listen: SocketAddr) -> Vec<Finding> { vec![] }
+pub async fn diagnose(
+    _settings: &DockerSettings,
+    _data_dir: &Path,
+    _listen: SocketAddr,
+) -> Vec<Finding> {
+    vec![]
+}

@@ -182,21 +182,30 @@ fn hint_for(host: &str, error: &(dyn std::error::Error + 'static)) -> String {
     match io_kind(error) {
         Some(std::io::ErrorKind::PermissionDenied) => permission_hint(path),
         Some(std::io::ErrorKind::ConnectionRefused) => {
-            format!("{path} is there but nothing answers; start the engine: sudo systemctl start docker")
+            format!(
+                "{path} is there but nothing answers; start the engine: sudo systemctl start docker"
+            )
         }
         _ if !Path::new(path).exists() => {
             format!("{path} is missing; start the engine: sudo systemctl start docker")
         }
         _ => match std::os::unix::net::UnixStream::connect(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => permission_hint(path),
-            Err(_) => format!("{path} is there but nothing answers; start the engine: sudo systemctl start docker"),
-            Ok(_) => "the engine closed the connection; look at its log: sudo journalctl -u docker".into(),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                permission_hint(path)
+            }
+            Err(_) => format!(
+                "{path} is there but nothing answers; start the engine: sudo systemctl start docker"
+            ),
+            Ok(_) => "the engine closed the connection; look at its log: sudo journalctl -u docker"
+                .into(),
         },
     }
 }
 
 fn permission_hint(path: &str) -> String {
-    format!("no permission on {path}; add your user to the docker group: sudo usermod -aG docker $USER, then sign in again")
+    format!(
+        "no permission on {path}; add your user to the docker group: sudo usermod -aG docker $USER, then sign in again"
+    )
 }
 
 /// The first input/output error in the chain.
@@ -234,11 +243,16 @@ pub enum Detected {
 pub async fn detect(host: Option<&str>) -> Detected {
     let named = host.is_some() || std::env::var("DOCKER_HOST").is_ok_and(|host| !host.is_empty());
     let engine = Engine::new(host, Duration::from_secs(5));
-    match engine.call(|docker| async move { docker.ping().await }).await {
+    match engine
+        .call(|docker| async move { docker.ping().await })
+        .await
+    {
         Ok(_) => Detected::Docker {
             host: engine.host().to_owned(),
         },
-        Err(_) if !named && !Path::new(DEFAULT_SOCKET).exists() && which("dockerd").is_none() => Detected::None,
+        Err(_) if !named && !Path::new(DEFAULT_SOCKET).exists() && which("dockerd").is_none() => {
+            Detected::None
+        }
         Err(Trouble::Unavailable { hint, .. }) => Detected::Refusing { hint },
         Err(Trouble::Timeout(seconds)) => Detected::Refusing {
             hint: format!(
@@ -246,9 +260,11 @@ pub async fn detect(host: Option<&str>) -> Detected {
                 engine.host()
             ),
         },
-        Err(Trouble::Absent(reason) | Trouble::Conflict(reason) | Trouble::Refused(reason)) => Detected::Refusing {
-            hint: format!("the engine says: {reason}; Docker 20.10 or later is needed"),
-        },
+        Err(Trouble::Absent(reason) | Trouble::Conflict(reason) | Trouble::Refused(reason)) => {
+            Detected::Refusing {
+                hint: format!("the engine says: {reason}; Docker 20.10 or later is needed"),
+            }
+        }
         Err(Trouble::Unchanged) => Detected::Refusing {
             hint: format!("what answers at {} is no container engine", engine.host()),
         },
@@ -271,7 +287,9 @@ mod tests {
     #[tokio::test]
     async fn a_missing_socket_is_unavailable_with_the_command_that_starts_it() {
         let engine = Engine::new(Some("unix:///nowhere/docker.sock"), Duration::from_secs(1));
-        let answer = engine.call(|docker| async move { docker.ping().await }).await;
+        let answer = engine
+            .call(|docker| async move { docker.ping().await })
+            .await;
         let Err(Trouble::Unavailable { hint, .. }) = answer else {
             panic!("{answer:?}");
         };
@@ -291,8 +309,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("silent.sock");
         let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let engine = Engine::new(Some(&format!("unix://{}", path.display())), Duration::from_millis(50));
-        let answer = engine.call(|docker| async move { docker.ping().await }).await;
+        let engine = Engine::new(
+            Some(&format!("unix://{}", path.display())),
+            Duration::from_millis(50),
+        );
+        let answer = engine
+            .call(|docker| async move { docker.ping().await })
+            .await;
         assert!(matches!(answer, Err(Trouble::Timeout(_))), "{answer:?}");
     }
 
@@ -301,7 +324,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dead.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let Detected::Refusing { hint } = detect(Some(&format!("unix://{}", path.display()))).await else {
+        let Detected::Refusing { hint } = detect(Some(&format!("unix://{}", path.display()))).await
+        else {
             panic!("must refuse");
         };
         assert!(hint.contains("nothing answers"), "{hint}");

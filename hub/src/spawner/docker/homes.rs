@@ -28,7 +28,10 @@ impl Shared {
     /// Sees to it that the home is there and is the notebook user's, and says how to mount it.
     pub(super) async fn home_mount(&self, key: &str) -> Result<Mount, SpawnerError> {
         if !is_key(key) {
-            return Err(refused("make a home", format!("{key:?} is no key of a home")));
+            return Err(refused(
+                "make a home",
+                format!("{key:?} is no key of a home"),
+            ));
         }
         let (typ, source) = match self.settings.homes {
             HomeKind::Bind => (MountType::BIND, self.home_directory(key).await?),
@@ -63,9 +66,14 @@ impl Shared {
             .run_helper(OneShot {
                 capabilities: vec!["CHOWN"],
                 mounts: vec![mount],
-                command: ["chown", "-h", &format!("{NOTEBOOK_UID}:{NOTEBOOK_UID}"), &format!("/homes/{key}")]
-                    .map(str::to_owned)
-                    .to_vec(),
+                command: [
+                    "chown",
+                    "-h",
+                    &format!("{NOTEBOOK_UID}:{NOTEBOOK_UID}"),
+                    &format!("/homes/{key}"),
+                ]
+                .map(str::to_owned)
+                .to_vec(),
                 ..OneShot::new("chown")
             })
             .await?;
@@ -83,7 +91,10 @@ impl Shared {
             .engine
             .call(|docker| async move { docker.inspect_volume(wanted).await })
             .await;
-        if or_absent(looked).map_err(|trouble| trouble.doing(what))?.is_some() {
+        if or_absent(looked)
+            .map_err(|trouble| trouble.doing(what))?
+            .is_some()
+        {
             return Ok(name);
         }
         let body = VolumeCreateRequest {
@@ -102,9 +113,14 @@ impl Shared {
             .run_helper(OneShot {
                 capabilities: vec!["CHOWN"],
                 mounts: vec![volume(&name, "/home-of")],
-                command: ["chown", "-h", &format!("{NOTEBOOK_UID}:{NOTEBOOK_UID}"), "/home-of"]
-                    .map(str::to_owned)
-                    .to_vec(),
+                command: [
+                    "chown",
+                    "-h",
+                    &format!("{NOTEBOOK_UID}:{NOTEBOOK_UID}"),
+                    "/home-of",
+                ]
+                .map(str::to_owned)
+                .to_vec(),
                 ..OneShot::new("chown")
             })
             .await?;
@@ -124,15 +140,23 @@ impl Shared {
             let name = self.names.volume(key);
             let answer = self
                 .engine
-                .call(|docker| async move { docker.remove_volume(&name, None::<RemoveVolumeOptions>).await })
+                .call(|docker| async move {
+                    docker
+                        .remove_volume(&name, None::<RemoveVolumeOptions>)
+                        .await
+                })
                 .await;
-            return or_absent(answer).map(|_| ()).map_err(|trouble| trouble.doing(what));
+            return or_absent(answer)
+                .map(|_| ())
+                .map_err(|trouble| trouble.doing(what));
         }
         let home = self.homes_path().join(key);
         match std::fs::symlink_metadata(&home) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(refused(what, error.to_string())),
-            Ok(found) if !found.is_dir() => return Err(refused(what, "it is not a directory".into())),
+            Ok(found) if !found.is_dir() => {
+                return Err(refused(what, "it is not a directory".into()));
+            }
             Ok(_) => {}
         }
         // Emptied by a container that is the notebook user and nothing more: what is deleted is what that user may delete.
@@ -150,7 +174,9 @@ impl Shared {
             return Err(refused(what, output.text));
         }
         match std::fs::remove_dir(&home) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(refused(what, error.to_string())),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(refused(what, error.to_string()))
+            }
             _ => Ok(()),
         }
     }
@@ -187,7 +213,13 @@ fn make_directory(parent: &Path, name: &str) -> Result<bool, Errno> {
         return Ok(true);
     }
     let (owner, group) = (Uid::from_raw(NOTEBOOK_UID), Gid::from_raw(NOTEBOOK_UID));
-    match rustix::fs::chownat(&parent, name, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW) {
+    match rustix::fs::chownat(
+        &parent,
+        name,
+        Some(owner),
+        Some(group),
+        AtFlags::SYMLINK_NOFOLLOW,
+    ) {
         Ok(()) => Ok(true),
         Err(Errno::PERM | Errno::INVAL) => Ok(false),
         Err(error) => Err(error),

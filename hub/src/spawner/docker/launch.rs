@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary,
-    ContainerSummaryStateEnum, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, PortBinding, RestartPolicy,
-    RestartPolicyNameEnum,
+    ContainerSummaryStateEnum, EndpointSettings, HostConfig, HostConfigLogConfig, Mount,
+    PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
-    StopContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
+    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 use futures_util::TryStreamExt;
 use holt_spec::bundle::Bundle;
@@ -39,7 +39,12 @@ impl Shared {
         let what = "create a container";
         let _turn = self.starts.acquire().await.expect("never closed");
         let name = self.names.container(&plan.launch);
-        if self.find(&name).await.map_err(|trouble| trouble.doing(what))?.is_some() {
+        if self
+            .find(&name)
+            .await
+            .map_err(|trouble| trouble.doing(what))?
+            .is_some()
+        {
             return self.adopt(&name, &plan.launch).await;
         }
         let home = self.home_mount(&plan.home).await?;
@@ -60,10 +65,16 @@ impl Shared {
     /// Accepts a container that has the name already, if it is the launch's.
     async fn adopt(&self, name: &str, launch: &LaunchId) -> Result<(), SpawnerError> {
         let what = "create a container";
-        let found = self.find(name).await.map_err(|trouble| trouble.doing(what))?;
-        let labels = found.and_then(|found| found.config).and_then(|config| config.labels);
+        let found = self
+            .find(name)
+            .await
+            .map_err(|trouble| trouble.doing(what))?;
+        let labels = found
+            .and_then(|found| found.config)
+            .and_then(|config| config.labels);
         let is_ours = labels.is_some_and(|labels| {
-            labels.get(LABEL_HUB) == Some(&self.names.hub) && labels.get(LABEL_LAUNCH) == Some(&launch.0)
+            labels.get(LABEL_HUB) == Some(&self.names.hub)
+                && labels.get(LABEL_LAUNCH) == Some(&launch.0)
         });
         if is_ours {
             return Ok(());
@@ -75,7 +86,13 @@ impl Shared {
     }
 
     /// What the engine is told about a launch.
-    fn describe(&self, plan: &LaunchPlan, image: &Image, bundle: Option<&Bundle>, home: Mount) -> ContainerCreateBody {
+    fn describe(
+        &self,
+        plan: &LaunchPlan,
+        image: &Image,
+        bundle: Option<&Bundle>,
+        home: Mount,
+    ) -> ContainerCreateBody {
         let labels = HashMap::from([
             (LABEL_HUB.to_owned(), self.names.hub.clone()),
             (LABEL_LAUNCH.to_owned(), plan.launch.0.clone()),
@@ -116,7 +133,13 @@ impl Shared {
         }
         // An image without a starter can be told only now, in its description: as stock spawners do.
         if let Some(bundle) = bundle {
-            body.env = Some(bundle.env.iter().map(|(name, value)| format!("{name}={value}")).collect());
+            body.env = Some(
+                bundle
+                    .env
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect(),
+            );
             body.cmd = Some(match bundle.command.is_empty() {
                 true => vec!["jupyterhub-singleuser".into()],
                 false => bundle.command.clone(),
@@ -142,7 +165,9 @@ impl Shared {
             pids_limit: i64::try_from(pids).ok(),
             tmpfs: Some(HashMap::from([(
                 "/run/holt".to_owned(),
-                format!("rw,nosuid,nodev,noexec,mode=0700,uid={NOTEBOOK_UID},gid={NOTEBOOK_UID},size=16m"),
+                format!(
+                    "rw,nosuid,nodev,noexec,mode=0700,uid={NOTEBOOK_UID},gid={NOTEBOOK_UID},size=16m"
+                ),
             )])),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".into()),
@@ -161,7 +186,10 @@ impl Shared {
     }
 
     /// The container of that name.
-    pub(super) async fn find(&self, name: &str) -> Result<Option<ContainerInspectResponse>, Trouble> {
+    pub(super) async fn find(
+        &self,
+        name: &str,
+    ) -> Result<Option<ContainerInspectResponse>, Trouble> {
         or_absent(
             self.engine
                 .call(|docker| async move { docker.inspect_container(name, None).await })
@@ -210,11 +238,19 @@ impl Shared {
             let port: u16 = binding.host_port.as_ref()?.parse().ok()?;
             Some(SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port))
         });
-        let port = ports.and_then(|ports| ports.keys().find_map(|port| port.strip_suffix("/tcp")?.parse().ok()));
+        let port = ports.and_then(|ports| {
+            ports
+                .keys()
+                .find_map(|port| port.strip_suffix("/tcp")?.parse().ok())
+        });
         published.or_else(|| self.address_on_network(settings.networks.as_ref()?, port?))
     }
 
-    fn address_on_network(&self, networks: &HashMap<String, EndpointSettings>, port: u16) -> Option<SocketAddr> {
+    fn address_on_network(
+        &self,
+        networks: &HashMap<String, EndpointSettings>,
+        port: u16,
+    ) -> Option<SocketAddr> {
         let endpoint = networks.get(&self.network_name())?;
         let ip: IpAddr = endpoint.ip_address.as_ref()?.parse().ok()?;
         Some(SocketAddr::new(ip, port))
@@ -223,7 +259,10 @@ impl Shared {
     /// All launches of this hub.
     pub(super) async fn list_launches(&self) -> Result<Vec<Found>, SpawnerError> {
         let filters = HashMap::from([("label", vec![format!("{LABEL_HUB}={}", self.names.hub)])]);
-        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        let options = ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(&filters)
+            .build();
         let summaries = self
             .engine
             .call(|docker| async move { docker.list_containers(Some(options)).await })
@@ -231,7 +270,11 @@ impl Shared {
             .map_err(|trouble| trouble.doing("list containers"))?;
         let mut all = Vec::with_capacity(summaries.len());
         for summary in summaries {
-            let Some(launch) = summary.labels.as_ref().and_then(|labels| labels.get(LABEL_LAUNCH)) else {
+            let Some(launch) = summary
+                .labels
+                .as_ref()
+                .and_then(|labels| labels.get(LABEL_LAUNCH))
+            else {
                 continue;
             };
             let launch = LaunchId(launch.clone());
@@ -260,7 +303,9 @@ impl Shared {
                         self.address_on_network(networks, ports.first()?.private_port)?
                     }
                 };
-                Some(Seen::Running { address: Some(address) })
+                Some(Seen::Running {
+                    address: Some(address),
+                })
             }
             _ => None,
         }
@@ -297,10 +342,15 @@ impl Shared {
     pub(super) async fn remove_container(&self, name: &str) -> Result<(), Trouble> {
         let waiting = async {
             loop {
-                let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+                let options = RemoveContainerOptionsBuilder::new()
+                    .force(true)
+                    .v(true)
+                    .build();
                 let answer = self
                     .engine
-                    .call(|docker| async move { docker.remove_container(name, Some(options)).await })
+                    .call(
+                        |docker| async move { docker.remove_container(name, Some(options)).await },
+                    )
                     .await;
                 match answer {
                     Err(Trouble::Absent(_)) => return Ok(()),
@@ -329,17 +379,28 @@ impl Shared {
             .build();
         let chunks = self
             .engine
-            .call(|docker| async move { docker.logs(name, Some(options)).try_collect::<Vec<_>>().await })
+            .call(|docker| async move {
+                docker
+                    .logs(name, Some(options))
+                    .try_collect::<Vec<_>>()
+                    .await
+            })
             .await;
         let chunks = or_absent(chunks)?.unwrap_or_default();
-        let bytes: Vec<u8> = chunks.into_iter().flat_map(|chunk| chunk.into_bytes()).collect();
+        let bytes: Vec<u8> = chunks
+            .into_iter()
+            .flat_map(|chunk| chunk.into_bytes())
+            .collect();
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 
 /// Cores as the engine counts them.
 fn nano_cpus(cores: f64) -> i64 {
-    #[expect(clippy::cast_possible_truncation, reason = "a number of cores is small")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a number of cores is small"
+    )]
     let nanos = (cores * 1e9).round() as i64;
     nanos
 }

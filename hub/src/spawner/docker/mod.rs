@@ -43,8 +43,8 @@ use self::network::Net;
 use self::reach::Reach;
 use self::watch::Watch;
 use crate::spawner::{
-    Event, Found, Image, IsolationReport, LaunchId, LaunchPlan, Meeting, ProgressSink, Seen, Spawner, SpawnerError,
-    Usage,
+    Event, Found, Image, IsolationReport, LaunchId, LaunchPlan, Meeting, ProgressSink, Seen,
+    Spawner, SpawnerError, Usage,
 };
 
 /// Launches as containers. Cheap to clone.
@@ -135,11 +135,21 @@ impl Spawner for DockerSpawner {
         image::notebook_image(&self.shared, progress).await
     }
 
-    async fn create(&self, plan: &LaunchPlan, image: &Image, bundle: Option<&Bundle>) -> Result<(), SpawnerError> {
+    async fn create(
+        &self,
+        plan: &LaunchPlan,
+        image: &Image,
+        bundle: Option<&Bundle>,
+    ) -> Result<(), SpawnerError> {
         self.shared.create_launch(plan, image, bundle).await
     }
 
-    async fn bind(&self, plan: &LaunchPlan, image: &Image, bundle: &Bundle) -> Result<SocketAddr, SpawnerError> {
+    async fn bind(
+        &self,
+        plan: &LaunchPlan,
+        image: &Image,
+        bundle: &Bundle,
+    ) -> Result<SocketAddr, SpawnerError> {
         self.shared.bind_launch(plan, image, bundle).await
     }
 

@@ -41,7 +41,10 @@ impl Shared {
     }
 
     /// Makes everything that launches share.
-    pub(super) async fn prepare_network(&self, kept: Option<&Meeting>) -> Result<Meeting, SpawnerError> {
+    pub(super) async fn prepare_network(
+        &self,
+        kept: Option<&Meeting>,
+    ) -> Result<Meeting, SpawnerError> {
         self.sweep_helpers().await?;
         let net = self.ensure_network(kept).await?;
         *self.net.lock().expect("nothing panics while it is held") = Some(net.clone());
@@ -52,7 +55,10 @@ impl Shared {
             listen,
             allow: vec![IpNet::V4(net.subnet)],
         };
-        *self.meeting.lock().expect("nothing panics while it is held") = Some(meeting.clone());
+        *self
+            .meeting
+            .lock()
+            .expect("nothing panics while it is held") = Some(meeting.clone());
         self.ensure_firewall().await?;
         Ok(meeting)
     }
@@ -87,7 +93,10 @@ impl Shared {
                 [
                     ("com.docker.network.bridge.name", self.names.bridge()),
                     ("com.docker.network.bridge.enable_icc", "false".to_owned()),
-                    ("com.docker.network.bridge.enable_ip_masquerade", "true".to_owned()),
+                    (
+                        "com.docker.network.bridge.enable_ip_masquerade",
+                        "true".to_owned(),
+                    ),
                 ]
                 .map(|(name, value)| (name.to_owned(), value)),
             )),
@@ -122,7 +131,10 @@ impl Shared {
     fn check_network(&self, found: NetworkInspect) -> Result<Net, SpawnerError> {
         let name = self.network_name();
         let options = found.options.unwrap_or_default();
-        let owner = found.labels.as_ref().and_then(|labels| labels.get(&format!("{LABEL_HUB}.network")));
+        let owner = found
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(&format!("{LABEL_HUB}.network")));
         if owner != Some(&self.names.hub) {
             return Err(refused(&format!(
                 "the network {name} is not this hub's; remove it (docker network rm {name}) or give another name"
@@ -130,8 +142,12 @@ impl Shared {
         }
         let bridge = options.get("com.docker.network.bridge.name").cloned();
         let config = found.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
-        let subnet = config.iter().find_map(|config| config.subnet.as_ref()?.parse::<Ipv4Net>().ok());
-        let gateway = config.iter().find_map(|config| config.gateway.as_ref()?.parse::<Ipv4Addr>().ok());
+        let subnet = config
+            .iter()
+            .find_map(|config| config.subnet.as_ref()?.parse::<Ipv4Net>().ok());
+        let gateway = config
+            .iter()
+            .find_map(|config| config.gateway.as_ref()?.parse::<Ipv4Addr>().ok());
         let subnet = subnet.ok_or_else(|| refused("the network has no IPv4 addresses"))?;
         let first = Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1));
         Ok(Net {
@@ -184,12 +200,19 @@ impl Shared {
 
     /// The network, once prepared.
     pub(super) fn net(&self) -> Option<Net> {
-        self.net.lock().expect("nothing panics while it is held").clone()
+        self.net
+            .lock()
+            .expect("nothing panics while it is held")
+            .clone()
     }
 }
 
 /// Where servers meet the hub: as kept, or the gateway's first free port.
-fn meeting_address(kept: Option<&Meeting>, net: &Net, wanted: u16) -> Result<SocketAddr, SpawnerError> {
+fn meeting_address(
+    kept: Option<&Meeting>,
+    net: &Net,
+    wanted: u16,
+) -> Result<SocketAddr, SpawnerError> {
     let gateway = IpAddr::V4(net.gateway);
     if let Some(kept) = kept
         && kept.listen.ip() == gateway

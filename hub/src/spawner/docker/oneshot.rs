@@ -90,7 +90,12 @@ impl Shared {
             user: Some(shot.user.unwrap_or_else(|| "0:0".into())),
             entrypoint: Some(Vec::new()),
             cmd: Some(shot.command),
-            exposed_ports: Some(shot.published.iter().map(|(port, _)| format!("{port}/tcp")).collect()),
+            exposed_ports: Some(
+                shot.published
+                    .iter()
+                    .map(|(port, _)| format!("{port}/tcp"))
+                    .collect(),
+            ),
             labels: Some(self.helper_labels()),
             host_config: Some(HostConfig {
                 network_mode: Some(shot.network),
@@ -126,7 +131,9 @@ impl Shared {
 
     /// Its exit code, once it has ended.
     async fn helper_ended(&self, name: &str, limit: Duration) -> Result<i64, Trouble> {
-        let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
+        let options = WaitContainerOptionsBuilder::new()
+            .condition("not-running")
+            .build();
         let answer = self
             .engine
             .call_within(limit, |docker| async move {
@@ -144,8 +151,12 @@ impl Shared {
 
     /// Removes throwaway containers that a killed hub left behind.
     pub(super) async fn sweep_helpers(&self) -> Result<(), SpawnerError> {
-        let filters = HashMap::from([("label", vec![format!("{LABEL_HELPER}={}", self.names.hub)])]);
-        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        let filters =
+            HashMap::from([("label", vec![format!("{LABEL_HELPER}={}", self.names.hub)])]);
+        let options = ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(&filters)
+            .build();
         let left = self
             .engine
             .call(|docker| async move { docker.list_containers(Some(options)).await })
@@ -157,7 +168,9 @@ impl Shared {
             if found.created.is_some_and(|created| created < now - 600)
                 && let Some(id) = found.id
             {
-                self.remove_container(&id).await.map_err(|trouble| trouble.doing(WHAT))?;
+                self.remove_container(&id)
+                    .await
+                    .map_err(|trouble| trouble.doing(WHAT))?;
             }
         }
         Ok(())

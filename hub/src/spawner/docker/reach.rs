@@ -50,8 +50,13 @@ impl Shared {
 
     async fn try_ways(&self, name: &str, word: &str) -> Result<Reach, SpawnerError> {
         let what = "find a way to a container";
-        let found = self.find(name).await.map_err(|trouble| trouble.doing(what))?;
-        let settings = found.and_then(|found| found.network_settings).unwrap_or_default();
+        let found = self
+            .find(name)
+            .await
+            .map_err(|trouble| trouble.doing(what))?;
+        let settings = found
+            .and_then(|found| found.network_settings)
+            .unwrap_or_default();
         let own = settings
             .networks
             .as_ref()
@@ -76,7 +81,11 @@ impl Shared {
                     Some(ip) => answers(SocketAddr::new(ip, PORT), word).await,
                     None => false,
                 };
-                return Ok(if is_direct { Reach::Direct } else { Reach::Published });
+                return Ok(if is_direct {
+                    Reach::Direct
+                } else {
+                    Reach::Published
+                });
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

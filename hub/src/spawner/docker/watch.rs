@@ -48,7 +48,10 @@ impl Watch {
 
     /// Whether the launch hit its memory limit, as the engine told.
     pub(crate) fn ran_out_of_memory(&self, launch: &LaunchId) -> bool {
-        let noted = self.out_of_memory.lock().expect("nothing panics while it is held");
+        let noted = self
+            .out_of_memory
+            .lock()
+            .expect("nothing panics while it is held");
         noted.contains_key(launch)
     }
 
@@ -64,7 +67,10 @@ impl Watch {
             .lock()
             .expect("nothing panics while it is held")
             .remove(launch);
-        self.usage.lock().expect("nothing panics while it is held").remove(launch);
+        self.usage
+            .lock()
+            .expect("nothing panics while it is held")
+            .remove(launch);
     }
 
     /// All events from now on; the first says how things stand.
@@ -76,7 +82,9 @@ impl Watch {
         };
         // Events were dropped for a slow listener: to it that is a new connection.
         let following = following.map(|event| event.unwrap_or(Event::Connected));
-        futures_util::stream::once(async move { first }).chain(following).boxed()
+        futures_util::stream::once(async move { first })
+            .chain(following)
+            .boxed()
     }
 
     fn tell(&self, event: Event) {
@@ -85,7 +93,10 @@ impl Watch {
     }
 
     fn note_out_of_memory(&self, launch: &LaunchId, at: i64) {
-        let mut noted = self.out_of_memory.lock().expect("nothing panics while it is held");
+        let mut noted = self
+            .out_of_memory
+            .lock()
+            .expect("nothing panics while it is held");
         noted.insert(launch.clone(), at);
     }
 
@@ -109,7 +120,11 @@ pub(super) async fn listen(shared: Arc<Shared>) {
         if shared.watch.is_connected.send_replace(false) {
             shared.watch.tell(Event::Disconnected);
         }
-        pause = if lasted { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
+        pause = if lasted {
+            PAUSES.0
+        } else {
+            (pause * 2).min(PAUSES.1)
+        };
         tokio::select! {
             () = shared.stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
@@ -119,7 +134,11 @@ pub(super) async fn listen(shared: Arc<Shared>) {
 
 /// One connection; true when there was one.
 async fn listen_once(shared: &Shared, since: &mut Option<i64>) -> bool {
-    let Ok(info) = shared.engine.call(|docker| async move { docker.info().await }).await else {
+    let Ok(info) = shared
+        .engine
+        .call(|docker| async move { docker.info().await })
+        .await
+    else {
         return false;
     };
     let now = info
@@ -132,7 +151,9 @@ async fn listen_once(shared: &Shared, since: &mut Option<i64>) -> bool {
         ("label", vec![format!("{LABEL_HUB}={}", shared.names.hub)]),
         (
             "event",
-            ["create", "start", "die", "oom", "destroy"].map(str::to_owned).to_vec(),
+            ["create", "start", "die", "oom", "destroy"]
+                .map(str::to_owned)
+                .to_vec(),
         ),
     ]);
     let options = EventsOptionsBuilder::new()
@@ -155,7 +176,10 @@ async fn listen_once(shared: &Shared, since: &mut Option<i64>) -> bool {
 
 /// Passes one message on. What is older than the connection only adds to what is known.
 fn hear(shared: &Shared, message: &EventMessage, connected_at: i64) {
-    let labels = message.actor.as_ref().and_then(|actor| actor.attributes.as_ref());
+    let labels = message
+        .actor
+        .as_ref()
+        .and_then(|actor| actor.attributes.as_ref());
     let Some(launch) = labels.and_then(|labels| labels.get(LABEL_LAUNCH)) else {
         return;
     };
@@ -197,7 +221,9 @@ async fn sample_all(shared: &Shared) {
     let Ok(all) = shared.list_launches().await else {
         return;
     };
-    let running = all.into_iter().filter(|found| matches!(found.seen, Seen::Running { .. }));
+    let running = all
+        .into_iter()
+        .filter(|found| matches!(found.seen, Seen::Running { .. }));
     futures_util::stream::iter(running)
         .for_each_concurrent(4, |found| async move {
             shared.sample_one(&found.launch).await;
@@ -209,7 +235,10 @@ impl Shared {
     /// One look at one launch's memory.
     pub(super) async fn sample_one(&self, launch: &LaunchId) {
         let name = self.names.container(launch);
-        let options = StatsOptionsBuilder::new().stream(false).one_shot(true).build();
+        let options = StatsOptionsBuilder::new()
+            .stream(false)
+            .one_shot(true)
+            .build();
         let answer = self
             .engine
             .call(|docker| async move { Ok(docker.stats(&name, Some(options)).next().await) })
@@ -222,7 +251,9 @@ impl Shared {
         };
         // Pages the kernel can drop at once are not use.
         let cache = memory.stats.as_ref().map_or(0, |stats| {
-            let inactive = stats.get("total_inactive_file").or_else(|| stats.get("inactive_file"));
+            let inactive = stats
+                .get("total_inactive_file")
+                .or_else(|| stats.get("inactive_file"));
             inactive.copied().unwrap_or(0)
         });
         let used = memory.usage.map(|usage| usage.saturating_sub(cache));

@@ -23,22 +23,42 @@ impl Images {
 }
 
 /// The image notebooks are started from.
-pub(super) async fn notebook_image(shared: &Arc<Shared>, progress: ProgressSink) -> Result<Image, SpawnerError> {
+pub(super) async fn notebook_image(
+    shared: &Arc<Shared>,
+    progress: ProgressSink,
+) -> Result<Image, SpawnerError> {
     let _turn = shared.images.turns.acquire().await.expect("never closed");
     let reference = shared.settings.image.clone().unwrap_or_default();
-    progress(Progress { percent: Some(100), message: "The image is there".into() });
+    progress(Progress {
+        percent: Some(100),
+        message: "The image is there".into(),
+    });
     let found = shared
         .engine
-        .call(|docker| {let r=reference.clone(); async move { docker.inspect_image(&r).await }})
+        .call(|docker| {
+            let r = reference.clone();
+            async move { docker.inspect_image(&r).await }
+        })
         .await;
     let found = or_absent(found).map_err(|trouble| trouble.doing("look at an image"))?;
-    let found = found.ok_or(SpawnerError::Image { reason: "absent".into() })?;
-    let bindable = found.config.and_then(|config| config.labels).is_some_and(|labels| labels.contains_key(holt_spec::bundle::IMAGE_LABEL));
-    Ok(Image { reference, bindable })
+    let found = found.ok_or(SpawnerError::Image {
+        reason: "absent".into(),
+    })?;
+    let bindable = found
+        .config
+        .and_then(|config| config.labels)
+        .is_some_and(|labels| labels.contains_key(holt_spec::bundle::IMAGE_LABEL));
+    Ok(Image {
+        reference,
+        bindable,
+    })
 }
 
 /// The image of throwaway containers.
-pub(super) async fn helper_image(shared: &Shared, _progress: ProgressSink) -> Result<String, SpawnerError> {
+pub(super) async fn helper_image(
+    shared: &Shared,
+    _progress: ProgressSink,
+) -> Result<String, SpawnerError> {
     Ok(shared.settings.helper_image.clone().unwrap_or_default())
 }
 

@@ -1,0 +1,452 @@
+//! Puts the control plane together and runs it: `holt hub`, and what `holt down` and the supervisor need of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use async_trait::async_trait;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::access::Revoke;
+use crate::background::{IsolationState, Passes};
+use crate::config::{self, Settings};
+use crate::engine::{self, Engine};
+use crate::error_chain;
+use crate::http::{HttpSettings, HubState};
+use crate::oauth_provider::{EnvInput, ServerClient};
+use crate::routes::Routes;
+use crate::servers::{Credentials, Parts, ServerRow, ServerSettings, Servers};
+use crate::spawner::docker::{self, DockerSpawner};
+use crate::spawner::{IsolationReport, LaunchPlan, Meeting, Spawner};
+use crate::store::{Store, StoreError};
+
+/// How long tasks may take to end after the stop.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Between two tries to prepare an engine that does not answer.
+const PREPARE_AGAIN: Duration = Duration::from_secs(3);
+
+/// Runs the hub on the Unix socket `socket` until `stop`.
+///
+/// # Errors
+/// When the database, the socket or the settings cannot be used; everything else is coped with while running.
+pub async fn run(
+    settings: &Settings,
+    socket: PathBuf,
+    metrics: Option<PrometheusHandle>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let tasks = TaskTracker::new();
+    let store = Store::open(&settings.data_dir.database()).await?;
+    let (listener, _lock) = listen(&socket)?;
+    let name = hub_name(&socket);
+    // The socket's lock is ours: earlier processes of this hub are dead, and their leases with them.
+    store.end_leases_of(&name).await?;
+    let spawner = spawner(settings, &store, &tasks, &stop).await?;
+    let routes = Routes::new(store.clone(), settings.data_dir.proxy_socket());
+    let credentials = Arc::new(ServerCredentials::new(settings, &store).await?);
+    let servers = Servers::new(Parts {
+        store: store.clone(),
+        spawner: spawner.clone(),
+        routes: routes.clone(),
+        credentials: credentials.clone(),
+        settings: server_settings(settings),
+        owner: format!(
+            "{name}#{}-{:08x}",
+            std::process::id(),
+            rand::random::<u32>()
+        ),
+    });
+    let isolation = IsolationState::default();
+    let address = format!("unix:{}", socket.display());
+    store.register_hub(&name, &address).await?;
+
+    servers.hold_starts(Some("The hub is getting ready".to_owned()));
+    tasks.spawn(prepare(
+        store.clone(),
+        spawner.clone(),
+        servers.clone(),
+        credentials.clone(),
+        isolation.clone(),
+        stop.clone(),
+    ));
+    tasks.spawn(routes.clone().run(stop.clone()));
+    tasks.spawn(servers.clone().run(tasks.clone(), stop.clone()));
+    Passes {
+        store: store.clone(),
+        spawner,
+        routes: routes.clone(),
+        servers: servers.clone(),
+        hub: (name, address),
+        isolation,
+    }
+    .start(&tasks, &stop);
+
+    let state = HubState::new(
+        store.clone(),
+        Arc::new(servers),
+        http_settings(settings),
+        Arc::new(RoutesRevoke(routes)),
+        metrics,
+        stop.clone(),
+    )
+    .await?;
+    info!("The hub answers");
+    crate::http::serve(listener, crate::http::router(state), stop.clone())
+        .await
+        .context("the hub's socket failed")?;
+    stop.cancel();
+    tasks.close();
+    if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+        warn!("Some tasks did not end in time; what they did is taken up again by the next hub");
+    }
+    store.close().await;
+    Ok(())
+}
+
+/// Stops every notebook server and waits until nothing of them is left, at most for `deadline`. Returns how many are left.
+/// A hub that runs does the work; without one it is done here.
+///
+/// # Errors
+/// When the database or the spawner cannot be used.
+pub async fn stop_all(
+    settings: &Settings,
+    hub_runs: bool,
+    deadline: Duration,
+) -> anyhow::Result<usize> {
+    let store = Store::open(&settings.data_dir.database()).await?;
+    let tasks = TaskTracker::new();
+    let stop = CancellationToken::new();
+    store.want_all_stopped().await?;
+    if !hub_runs {
+        store
+            .end_leases_of(&hub_name(&settings.data_dir.hub_socket()))
+            .await?;
+        let spawner = spawner(settings, &store, &tasks, &stop).await?;
+        let routes = Routes::new(store.clone(), settings.data_dir.proxy_socket());
+        let servers = Servers::new(Parts {
+            store: store.clone(),
+            spawner,
+            routes: routes.clone(),
+            credentials: Arc::new(ServerCredentials::new(settings, &store).await?),
+            settings: server_settings(settings),
+            owner: format!("down#{}", std::process::id()),
+        });
+        tasks.spawn(routes.run(stop.clone()));
+        tasks.spawn(servers.run(tasks.clone(), stop.clone()));
+    }
+    let emptied = tokio::time::timeout(deadline, async {
+        while !store.open_launches().await?.is_empty() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Ok::<_, StoreError>(())
+    })
+    .await;
+    let left = store.open_launches().await?.len();
+    stop.cancel();
+    tasks.close();
+    let _ = tokio::time::timeout(DRAIN, tasks.wait()).await;
+    if let Ok(result) = emptied {
+        result?;
+    }
+    Ok(left)
+}
+
+/// Tries every forbidden way out of a container before anything listens; `None` where there is nothing to isolate.
+///
+/// # Errors
+/// When the engine cannot be used.
+pub async fn try_isolation(settings: &Settings) -> anyhow::Result<Option<IsolationReport>> {
+    let store = Store::open(&settings.data_dir.database()).await?;
+    let tasks = TaskTracker::new();
+    let stop = CancellationToken::new();
+    let spawner = spawner(settings, &store, &tasks, &stop).await?;
+    let meeting = spawner
+        .prepare(kept_meeting(&store).await?.as_ref())
+        .await?;
+    store.keep_meeting(&meeting).await?;
+    let report = spawner.check_isolation().await;
+    stop.cancel();
+    tasks.close();
+    Ok(report)
+}
+
+/// Prepares the engine until it is done, then lets starts go on and makes the image before anybody asks for it.
+async fn prepare(
+    store: Store,
+    spawner: Arc<dyn Spawner>,
+    servers: Servers,
+    credentials: Arc<ServerCredentials>,
+    isolation: IsolationState,
+    stop: CancellationToken,
+) {
+    loop {
+        match prepare_once(&store, spawner.as_ref(), &credentials).await {
+            Ok(()) => break,
+            Err(error) => {
+                warn!(error = %error_chain(error.as_ref()), "The spawner is not ready; trying again");
+                servers.hold_starts(Some(error.to_string()));
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PREPARE_AGAIN) => {}
+        }
+    }
+    servers.hold_starts(None);
+    match tokio::select! {
+        () = stop.cancelled() => return,
+        image = servers.prepare_image() => image,
+    } {
+        Ok(image) => info!(image = image.reference, "The notebook image is ready"),
+        Err(error) => {
+            warn!(error = %error_chain(&error), "The notebook image is not ready; the next start tries again")
+        }
+    }
+    let report = tokio::select! {
+        () = stop.cancelled() => return,
+        report = spawner.check_isolation() => report,
+    };
+    if let Some(report) = report {
+        for way in report
+            .ways
+            .iter()
+            .filter(|way| way.result == crate::spawner::WayResult::Bad)
+        {
+            warn!(
+                way = way.way,
+                fix = way.fix,
+                "A way that should be closed or open is not: {}",
+                way.way
+            );
+        }
+        isolation.keep(report);
+    }
+}
+
+async fn prepare_once(
+    store: &Store,
+    spawner: &dyn Spawner,
+    credentials: &ServerCredentials,
+) -> anyhow::Result<()> {
+    let meeting = spawner.prepare(kept_meeting(store).await?.as_ref()).await?;
+    store.keep_meeting(&meeting).await?;
+    credentials.meet(&meeting);
+    Ok(())
+}
+
+async fn kept_meeting(store: &Store) -> Result<Option<Meeting>, StoreError> {
+    Ok(store.routes().await?.meeting)
+}
+
+/// The spawner that is configured, or the one taken first, or the one this machine has.
+async fn spawner(
+    settings: &Settings,
+    store: &Store,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<Arc<dyn Spawner>> {
+    let hub_id = store
+        .keep_setting("hub.id", &format!("{:08x}", rand::random::<u32>()))
+        .await?;
+    // A kept choice is not looked at again: a hub that comes back while the engine is down must come back.
+    let kept = match settings.spawner.kind {
+        config::SpawnerKind::Docker => Some("docker".to_owned()),
+        config::SpawnerKind::Process => Some("process".to_owned()),
+        config::SpawnerKind::Auto => store.setting("spawner.kind").await?,
+    };
+    let kind = match kept {
+        Some(kind) => kind,
+        None => match engine::choose(settings, store).await? {
+            Engine::Docker { .. } => "docker".to_owned(),
+            Engine::Process { .. } => "process".to_owned(),
+        },
+    };
+    let data_dir = settings.data_dir.path().to_owned();
+    Ok(match kind.as_str() {
+        "docker" => Arc::new(DockerSpawner::connect(
+            docker_settings(settings),
+            hub_id,
+            data_dir,
+            tasks.clone(),
+            stop.clone(),
+        )),
+        other => anyhow::bail!(
+            "the data directory was made with the spawner {other:?}, which this version does not have"
+        ),
+    })
+}
+
+/// Listens on a Unix socket that only one process may have; the lock is held as long as the returned file is open.
+fn listen(socket: &Path) -> anyhow::Result<(UnixListener, std::fs::File)> {
+    let lock_path = socket.with_extension("sock.lock");
+    let lock = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .with_context(|| format!("{} cannot be made", lock_path.display()))?;
+    match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            anyhow::bail!("another hub already answers on {}", socket.display())
+        }
+        Err(error) => return Err(error).context("the lock of the hub's socket failed"),
+    }
+    match std::fs::remove_file(socket) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(error).with_context(|| format!("{} cannot be replaced", socket.display()));
+        }
+    }
+    let listener = UnixListener::bind(socket)
+        .with_context(|| format!("{} cannot be made", socket.display()))?;
+    std::fs::set_permissions(socket, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok((listener, lock))
+}
+
+/// A hub's name among hubs: that of its socket.
+fn hub_name(socket: &Path) -> String {
+    socket.display().to_string()
+}
+
+fn server_settings(settings: &Settings) -> ServerSettings {
+    let server = &settings.server;
+    let default = ServerSettings::default();
+    ServerSettings {
+        concurrent_starts: if server.concurrent_starts == 0 {
+            default.concurrent_starts
+        } else {
+            server.concurrent_starts
+        },
+        active_servers: (server.active_servers > 0).then_some(server.active_servers),
+        named_servers_per_user: server.named_servers_per_user,
+        idle_timeout: server.idle_timeout,
+        start_timeout: server.start_timeout,
+        ready_timeout: server.ready_timeout,
+        memory_bytes: server.memory.map(|size| size.bytes()),
+        cpus: (server.cpus > 0.0).then_some(server.cpus),
+        pids: (server.pids > 0).then_some(u64::from(server.pids)),
+        port: default.port,
+        environment: server.environment.clone(),
+        default_url: server.default_url.clone(),
+    }
+}
+
+fn docker_settings(settings: &Settings) -> docker::DockerSettings {
+    let docker = &settings.docker;
+    docker::DockerSettings {
+        host: docker.host.clone(),
+        image: docker.image.clone(),
+        network: docker.network.clone(),
+        subnet: docker.subnet.and_then(|subnet| match subnet {
+            ipnet::IpNet::V4(subnet) => Some(subnet),
+            ipnet::IpNet::V6(_) => None,
+        }),
+        stop_grace: settings.server.stop_grace,
+        log_bytes: docker.log_size.bytes(),
+        homes: match docker.home {
+            config::HomeKind::Bind => docker::HomeKind::Bind,
+            config::HomeKind::Volume => docker::HomeKind::Volume,
+        },
+        isolation: match docker.isolation {
+            config::Isolation::Strict => docker::Isolation::Strict,
+            config::Isolation::AcceptWeak => docker::Isolation::AcceptWeak,
+        },
+        ..docker::DockerSettings::default()
+    }
+}
+
+fn http_settings(settings: &Settings) -> HttpSettings {
+    HttpSettings {
+        public_url: settings.public_url(),
+        hub_name: settings.hub.name.clone(),
+        session_lifetime: settings.hub.session_lifetime,
+        announce_version: settings.hub.announce_version.clone(),
+        named_servers: settings.server.named_servers_per_user > 0,
+        metrics_open: settings.hub.metrics_open,
+        ..HttpSettings::default()
+    }
+}
+
+/// Tokens and OAuth clients for launches.
+struct ServerCredentials {
+    store: Store,
+    public_url: String,
+    default_url: String,
+    environment: BTreeMap<String, String>,
+    /// `http://address:port` of the internal listener, once it is known. It never changes after that.
+    internal_url: OnceLock<String>,
+}
+
+impl ServerCredentials {
+    async fn new(settings: &Settings, store: &Store) -> Result<Self, StoreError> {
+        let credentials = Self {
+            store: store.clone(),
+            public_url: settings.public_url(),
+            default_url: settings.server.default_url.clone(),
+            environment: settings.server.environment.clone(),
+            internal_url: OnceLock::new(),
+        };
+        if let Some(meeting) = kept_meeting(store).await? {
+            credentials.meet(&meeting);
+        }
+        Ok(credentials)
+    }
+
+    fn meet(&self, meeting: &Meeting) {
+        let _ = self.internal_url.set(format!("http://{}", meeting.listen));
+    }
+}
+
+#[async_trait]
+impl Credentials for ServerCredentials {
+    async fn issue(
+        &self,
+        server: &ServerRow,
+        plan: &LaunchPlan,
+    ) -> Result<BTreeMap<String, String>, StoreError> {
+        let secrets = crate::oauth_provider::register_client(
+            &self.store,
+            &ServerClient {
+                server_id: server.id,
+                launch: plan.launch.0.clone(),
+                user_id: server.user_id,
+                user_name: server.user.clone(),
+                server_name: server.name.clone(),
+            },
+        )
+        .await?;
+        Ok(crate::oauth_provider::environment(&EnvInput {
+            secrets: &secrets,
+            user_name: &server.user,
+            server_name: &server.name,
+            internal_url: self.internal_url.get().map_or("", String::as_str),
+            public_url: &self.public_url,
+            bind_host: "0.0.0.0",
+            port: plan.port,
+            memory_limit: plan.memory_bytes,
+            cpu_limit: plan.cpus,
+            activity_interval: None,
+            default_url: Some(&self.default_url),
+            root_dir: None,
+            extra: &self.environment,
+        }))
+    }
+}
+
+/// Hands revocations to the proxy.
+struct RoutesRevoke(Routes);
+
+#[async_trait]
+impl Revoke for RoutesRevoke {
+    async fn revoke(&self, sessions: Vec<String>, tokens: Vec<String>) {
+        self.0.revoke(sessions, tokens).await;
+    }
+}
