@@ -18,25 +18,36 @@ pub(in crate::http) async fn alive() -> StatusCode {
 }
 
 /// `GET /hub/ready`: the database takes writes, and the hub is not ending.
+/// While the image is being made or starts are held back, the answer says so; people can sign in all the same.
 pub(in crate::http) async fn ready(State(state): State<HubState>) -> Response {
+    let mut reasons = Vec::new();
     if state.stop.is_cancelled() {
-        return not_ready("ending");
+        reasons.push("the hub is ending".to_owned());
     }
-    let probe = tokio::time::timeout(std::time::Duration::from_secs(3), state.store.probe()).await;
-    match probe {
-        Ok(Ok(())) => (StatusCode::OK, "ready\n").into_response(),
+    match tokio::time::timeout(std::time::Duration::from_secs(3), state.store.probe()).await {
+        Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::warn!(error = %error, "The database takes no writes");
-            not_ready("database")
+            tracing::warn!(error = %crate::error_chain(&error), "The database takes no writes");
+            reasons.push("the database takes no writes".to_owned());
         }
-        Err(_) => not_ready("database"),
+        Err(_) => reasons.push("the database does not answer".to_owned()),
     }
-}
-
-fn not_ready(why: &'static str) -> Response {
-    let body =
-        axum::Json(serde_json::json!({ "status": 503, "message": format!("not ready: {why}") }));
-    (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+    let ready = reasons.is_empty();
+    let image = state.servers.image_progress().map(
+        |progress| serde_json::json!({ "percent": progress.percent, "message": progress.message }),
+    );
+    let body = axum::Json(serde_json::json!({
+        "ready": ready,
+        "reasons": reasons,
+        "held": state.servers.held(),
+        "image": image,
+    }));
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, body).into_response()
 }
 
 /// `GET /hub/metrics`, for holders of `read:metrics` unless opened by setting.
