@@ -82,7 +82,7 @@ enum Command {
     Doctor(Overrides),
     /// Users: list, add, or make a link to sign in with.
     #[command(subcommand)]
-    User(people::User),
+    User(people::UserCommand),
     /// Role: the hub, when something else supervises.
     Hub(roles::HubArgs),
     /// Role: the proxy, when something else supervises.

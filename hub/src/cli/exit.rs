@@ -50,6 +50,11 @@ impl Failure {
         Self::new(USAGE, message)
     }
 
+    /// The command line asks for what cannot be.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::new(USAGE, message)
+    }
+
     /// Something needed is not there.
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(UNAVAILABLE, message)

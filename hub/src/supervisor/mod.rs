@@ -14,6 +14,7 @@ mod record;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,7 +81,7 @@ impl Supervisor {
         output: Output,
     ) -> Result<Self, ListenError> {
         let data_dir = &settings.data_dir;
-        let record = Arc::new(Record::open(data_dir.run().join("children.json")));
+        let record = Arc::new(Record::open(children_file(data_dir)));
         let program = Program::own();
         let hurry = CancellationToken::new();
         let mut notes = Vec::new();
@@ -258,9 +259,23 @@ async fn find_proxy(record: &Record, data_dir: &DataDir) -> Option<(Process, Soc
     Some((process, *status.public.first()?))
 }
 
+/// Where the public listener is: as written down by a running `up`, else as the settings say.
+#[must_use]
+pub fn listen_of(settings: &Settings) -> SocketAddr {
+    Record::open(children_file(&settings.data_dir))
+        .get(PROXY)
+        .and_then(|entry| entry.listen)
+        .filter(|is| same_listener(settings.proxy.listen, *is))
+        .unwrap_or(settings.proxy.listen)
+}
+
+fn children_file(data_dir: &DataDir) -> PathBuf {
+    data_dir.run().join("children.json")
+}
+
 /// Ends what an `up` that died left running: the hub, then the proxy. Returns how many there were.
 pub async fn end_left_over(data_dir: &DataDir) -> usize {
-    let record = Record::open(data_dir.run().join("children.json"));
+    let record = Record::open(children_file(data_dir));
     let mut ended = 0;
     for (role, grace) in [(HUB, HUB_GRACE), (PROXY, PROXY_GRACE)] {
         if let Some((mut process, _)) = find(&record, role, data_dir).await {
