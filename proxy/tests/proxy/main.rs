@@ -1,0 +1,14 @@
+//! The promises of `holt-proxy`, tried from outside: its own binary, real sockets, bytes.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod bad_input;
+mod control;
+mod harness;
+mod http;
+mod hubs;
+mod internal;
+mod life;
+mod pending;
+mod revocations;
+mod websockets;
