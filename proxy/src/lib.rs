@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** the proxy knows nothing of users, OAuth or the hub's database; it knows the route table of `holt_spec::control`.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
 pub mod cli;
 mod control;
 mod http;
