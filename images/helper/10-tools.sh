@@ -1,0 +1,64 @@
+# nftables, iproute2 and the smallest Python.
+set -eu
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+umask 022
+
+# No manuals, no translations: neither of what comes now nor of what is there. Copyright files stay.
+cat > /etc/dpkg/dpkg.cfg.d/holt-slim <<'END'
+path-exclude=/usr/share/doc/*
+path-include=/usr/share/doc/*/copyright
+path-exclude=/usr/share/man/*
+path-exclude=/usr/share/info/*
+path-exclude=/usr/share/groff/*
+path-exclude=/usr/share/lintian/*
+path-exclude=/usr/share/locale/*
+END
+
+# The image's own sources are Debian's. The build may use a mirror, which only this run sees.
+rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
+cat > /etc/apt/sources.list.d/debian.sources <<'END'
+Types: deb
+URIs: http://deb.debian.org/debian
+Suites: bookworm bookworm-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: http://deb.debian.org/debian-security
+Suites: bookworm-security
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+END
+mkdir -p /run/holt/sources
+sed -e "s|http://deb.debian.org/debian-security|${HOLT_APT_SECURITY_MIRROR:-http://deb.debian.org/debian-security}|" \
+    -e "s|http://deb.debian.org/debian\$|${HOLT_APT_MIRROR:-http://deb.debian.org/debian}|" \
+    /etc/apt/sources.list.d/debian.sources > /run/holt/sources/debian.sources
+cat > /run/holt/apt.conf <<'END'
+Dir::Etc::SourceList "/dev/null";
+Dir::Etc::SourceParts "/run/holt/sources";
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+Acquire::Retries "3";
+Acquire::http::Timeout "30";
+Acquire::https::Timeout "30";
+Acquire::Check-Valid-Until "true";
+Dpkg::Use-Pty "false";
+END
+export APT_CONFIG=/run/holt/apt.conf
+[ -z "${SSL_CERT_FILE:-}" ] || echo "Acquire::https::CaInfo \"$SSL_CERT_FILE\";" >> "$APT_CONFIG"
+
+# A service that a package would like to start stays off.
+printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+
+apt-get -q update
+apt-get -q -y upgrade
+apt-get -q -y install iproute2 nftables python3-minimal
+
+apt-get -q clean
+rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/log/* /usr/sbin/policy-rc.d
+rm -rf /usr/share/man/* /usr/share/info/* /usr/share/locale/* /usr/share/lintian/* /usr/share/bug
+rm -rf /root/.cache
+cd /
+rm -rf /holt-build
