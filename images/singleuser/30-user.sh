@@ -17,7 +17,12 @@ ln -s /opt/venv/bin/pwb /usr/local/bin/pwb.py
 install -m 0644 -o 52771 -g 52771 jupyter_server_config.json /opt/venv/etc/jupyter/jupyter_server_config.json
 install -d -m 0755 -o 52771 -g 52771 /opt/venv/etc/jupyter/labconfig
 install -m 0644 -o 52771 -g 52771 page_config.json /opt/venv/etc/jupyter/labconfig/page_config.json
+site=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+install -m 0644 -o 52771 -g 52771 holt_quick.py holt_quick.pth "$site/"
+PYTHONDONTWRITEBYTECODE=1 /opt/venv/bin/python -X no_debug_ranges -m compileall -q -f --invalidation-mode unchecked-hash "$site/holt_quick.py"
+chown 52771:52771 "$site"/__pycache__/holt_quick.*
 install -m 0644 bash.bashrc /etc/bash.bashrc
+install -m 0644 profile.sh /etc/profile.d/holt.sh
 install -m 0755 holt-start /usr/local/bin/holt-start
 install -d -m 0755 /usr/local/share/holt
 install -m 0755 contract.py /usr/local/share/holt/contract.py

@@ -62,6 +62,7 @@ def every_command_is_there():
 def commands_answer():
     for command in ["git", "curl", "mariadb", "vim", "nano", "pip"]:
         run(command, "--version")
+    expect(run("bash", "-lc", "command -v pwb").strip() == "/opt/venv/bin/pwb", "a login shell has another path")
     expect(os.environ["LANG"] == "C.UTF-8", os.environ["LANG"])
     expect(run("bash", "-c", "word=ü; echo ${#word}").strip() == "1", "bash does not speak UTF-8")
 
@@ -143,6 +144,17 @@ def importing_the_server_is_quick():
     took = min(float(run(sys.executable, "-c", script)) for _ in range(3))
     print(f"     the server's imports take {took:.2f} s")
     expect("rfc3987_syntax" not in run(sys.executable, "-c", "import jsonschema, sys; print(list(sys.modules))"), "a slow grammar is back")
+
+
+def the_server_collects_garbage_less_often_and_nothing_else_does():
+    script = "import gc; print(gc.get_threshold()[0])"
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkdir(f"{folder}/bin")
+        server = f"{folder}/bin/jupyterhub-singleuser"
+        with open(server, "w", encoding="utf-8") as file:
+            file.write(script)
+        expect(run(sys.executable, server).strip() == "50000", "the server's process does not")
+    expect(run(sys.executable, "-c", script).strip() == "700", "another process does")
 
 
 def main():
