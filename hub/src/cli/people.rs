@@ -84,17 +84,26 @@ pub(super) async fn first_link(store: &Store, public_url: &str) -> Result<Option
 }
 
 async fn has_administrator_with_password(store: &Store) -> Result<bool, Failure> {
-    Ok(all(store).await?.iter().any(|user| user.admin && user.has_password))
+    Ok(all(store)
+        .await?
+        .iter()
+        .any(|user| user.admin && user.has_password))
 }
 
 async fn first_administrator(store: &Store) -> Result<User, Failure> {
     let suggested = std::env::var("USER").unwrap_or_default();
-    let suggested = if matches!(suggested.as_str(), "" | "root") { "admin" } else { &suggested };
+    let suggested = if matches!(suggested.as_str(), "" | "root") {
+        "admin"
+    } else {
+        &suggested
+    };
     Ok(users::ensure_administrator(store, suggested).await?)
 }
 
 async fn link(store: &Store, user: &User, public_url: &str) -> Result<String, Failure> {
-    let secret = store.make_link(LinkKind::Signin, Some(user.id), false, LINK_LIFE, None).await?;
+    let secret = store
+        .make_link(LinkKind::Signin, Some(user.id), false, LINK_LIFE, None)
+        .await?;
     Ok(format!("{public_url}/hub/link/{secret}"))
 }
 
@@ -108,7 +117,9 @@ async fn by_name(store: &Store, name: &str) -> Result<User, Failure> {
     let clean = users::clean_name(name)?;
     match store.user_by_name(&clean).await? {
         Some(user) => Ok(user),
-        None => Err(Failure::usage(format!("there is no user {name:?}. See `holt user list`"))),
+        None => Err(Failure::usage(format!(
+            "there is no user {name:?}. See `holt user list`"
+        ))),
     }
 }
 
@@ -116,7 +127,11 @@ async fn print_link(settings: &Settings, store: &Store, user: &User) -> Result<(
     // A running `up` knows the port when none was asked for.
     let public_url = settings.public_url_at(supervisor::listen_of(settings));
     let link = link(store, user, &public_url).await?;
-    let _ = writeln!(std::io::stderr(), "This link signs {} in, once, for {LINK_LIFE_WORDS}:", user.name);
+    let _ = writeln!(
+        std::io::stderr(),
+        "This link signs {} in, once, for {LINK_LIFE_WORDS}:",
+        user.name
+    );
     let _ = writeln!(std::io::stdout(), "{link}");
     Ok(())
 }
@@ -137,7 +152,11 @@ async fn list(store: &Store) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     for user in all(store).await? {
         let role = if user.admin { "administrator" } else { "user" };
-        let password = if user.has_password { "password" } else { "no password" };
+        let password = if user.has_password {
+            "password"
+        } else {
+            "no password"
+        };
         // Nobody may be there to read on.
         let _ = writeln!(out, "{}\t{role}\t{password}", user.name);
     }

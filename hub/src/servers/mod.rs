@@ -24,10 +24,13 @@ use tokio::time::Instant;
 
 pub use self::settings::ServerSettings;
 use crate::routes::Routes;
-use crate::spawner::{LaunchId, LaunchPlan, Progress, ProgressSink, Spawner};
+use crate::spawner::{Image, LaunchId, LaunchPlan, Progress, ProgressSink, Spawner, SpawnerError};
 pub use crate::store::launches::ServerRow;
 pub use crate::store::rows::{ProgressEvent, QueuePlace, ServerState, ServerView, StartOutcome};
 use crate::store::{Store, StoreError};
+
+/// An image that was there a moment ago is there.
+const IMAGE_STAYS: Duration = Duration::from_secs(5);
 
 /// Why a wish is refused.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +103,8 @@ struct Inner {
     changes: watch::Sender<u64>,
     /// What the image builder last said. A plain lock: held for a copy only.
     image: Mutex<Option<Progress>>,
+    /// The image as it was found last, and when. A plain lock: held for a copy only.
+    found: Mutex<Option<(Instant, Image)>>,
     /// Why nothing new is started. A plain lock: held for a copy only.
     held: Mutex<Option<String>>,
 }
@@ -114,6 +119,7 @@ impl Servers {
                 work: Notify::new(),
                 changes: watch::Sender::new(0),
                 image: Mutex::new(None),
+                found: Mutex::new(None),
                 held: Mutex::new(None),
             }),
         }
@@ -363,23 +369,36 @@ impl Servers {
         })
     }
 
-    /// Makes the image ready before anybody asks for it. Called again, it does nothing that was done.
+    /// Makes the image ready before anybody asks for it. Called again, it does nothing that was done: a start asks three times
+    /// within a second, and the engine is asked once.
     ///
     /// # Errors
     /// As the spawner says.
-    pub async fn prepare_image(
-        &self,
-    ) -> Result<crate::spawner::Image, crate::spawner::SpawnerError> {
-        let image = self.inner.parts.spawner.image(self.image_sink()).await;
-        if image.is_ok() {
-            *self
-                .inner
-                .image
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = None;
-            self.inner.changes.send_modify(|count| *count += 1);
+    pub async fn prepare_image(&self) -> Result<Image, SpawnerError> {
+        let found = self
+            .inner
+            .found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some((at, image)) = found
+            && at.elapsed() < IMAGE_STAYS
+        {
+            return Ok(image);
         }
-        image
+        let image = self.inner.parts.spawner.image(self.image_sink()).await?;
+        *self
+            .inner
+            .found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), image.clone()));
+        *self
+            .inner
+            .image
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+        self.inner.changes.send_modify(|count| *count += 1);
+        Ok(image)
     }
 }
 

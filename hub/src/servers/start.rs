@@ -6,7 +6,7 @@
 //! secret died with the process that knew it.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use holt_spec::bundle::Bundle;
 use tracing::info;
@@ -16,6 +16,7 @@ use super::state::Phase;
 use super::stop::{fail, retire, words_for_end};
 use super::worker::{StepError, Taken};
 use super::{ServerRow, Servers, fault};
+use crate::metrics::{START_SECONDS, STARTS};
 use crate::spawner::{Image, Seen, SpawnerError};
 use crate::store::launches::{LaunchRow, Lease, StopReason};
 
@@ -156,6 +157,7 @@ pub(super) async fn await_answer(
 ) -> Result<Taken, StepError> {
     let parts = &servers.inner.parts;
     let limit = parts.settings.ready_timeout;
+    let started = Instant::now();
     let answer = tokio::select! {
         answer = answering(servers, server, launch) => answer?,
         () = servers.unwanted(server.id) => return Ok(Taken::Done),
@@ -190,7 +192,11 @@ pub(super) async fn await_answer(
         .store
         .add_progress(server.id, "ready", 100, "The server is ready")
         .await?;
-    info!(server.id = server.id, launch.id = %launch.id, "Server {} is ready", server.id);
+    let seconds = started.elapsed().as_secs_f64()
+        + Duration::from_millis(launch.age_ms.unsigned_abs()).as_secs_f64();
+    metrics::histogram!(START_SECONDS).record(seconds);
+    metrics::counter!(STARTS, "outcome" => "ready").increment(1);
+    info!(server.id = server.id, launch.id = %launch.id, seconds, "Server {} is ready", server.id);
     Ok(Taken::Done)
 }
 

@@ -7,6 +7,7 @@ use tracing::info;
 use super::state::Phase;
 use super::worker::{StepError, Taken};
 use super::{Servers, fault};
+use crate::metrics::{DEATHS, STARTS};
 use crate::spawner::Seen;
 use crate::store::launches::{LaunchRow, Lease, StopReason};
 
@@ -43,6 +44,9 @@ pub(super) async fn fail(
     launch: &LaunchRow,
     words: String,
 ) -> Result<Taken, StepError> {
+    if launch.phase != Phase::Ready {
+        metrics::counter!(STARTS, "outcome" => "failed").increment(1);
+    }
     info!(launch.id = %launch.id, reason = words, "Launch {} failed", launch.id);
     retire(servers, lease, launch, StopReason::Failure(words)).await
 }
@@ -64,6 +68,14 @@ pub(super) async fn mourn(
             .await?;
         return Ok(Taken::Done);
     }
+    let reason = match seen {
+        Seen::Exited {
+            out_of_memory: true,
+            ..
+        } => "memory",
+        Seen::Exited { .. } | Seen::Absent | Seen::Created | Seen::Running { .. } => "exit",
+    };
+    metrics::counter!(DEATHS, "reason" => reason).increment(1);
     let words = words_for_end(servers, launch, &seen, "by itself").await;
     fail(servers, lease, launch, words).await
 }

@@ -52,6 +52,8 @@ pub struct LaunchRow {
     pub phase: Phase,
     /// Milliseconds since it came into this phase.
     pub phase_ms: i64,
+    /// Milliseconds since it was claimed.
+    pub age_ms: i64,
     /// What it shall be.
     pub plan: LaunchPlan,
     /// Where it answers, once known.
@@ -64,7 +66,9 @@ const SERVER: &str = concat!(
     "SELECT s.id, s.user_id, u.name AS user, s.name, s.wanted, s.attempts, s.options,
             l.id AS launch, l.phase, ",
     now!(),
-    " - l.phase_at AS phase_ms, l.plan, l.address, l.seen
+    " - l.phase_at AS phase_ms, ",
+    now!(),
+    " - l.created AS age_ms, l.plan, l.address, l.seen
        FROM servers s JOIN users u ON u.id = s.user_id LEFT JOIN launches l ON l.id = s.launch WHERE s.id = ?"
 );
 
@@ -563,6 +567,7 @@ fn server_row(row: &SqliteRow) -> Result<ServerRow, StoreError> {
                 .parse()
                 .map_err(|()| StoreError::Corrupt("launches.phase"))?,
             phase_ms: row.try_get("phase_ms")?,
+            age_ms: row.try_get("age_ms")?,
             plan: serde_json::from_str(row.try_get("plan")?)
                 .map_err(|_| StoreError::Corrupt("launches.plan"))?,
             address: match row.try_get::<Option<String>, _>("address")? {
