@@ -2,6 +2,8 @@
 //!
 //! Order matters: until client and address are known to be a pair, nothing is ever sent to the address.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::access::Caller;
 use crate::access::scopes::Target;
 use crate::secret;
@@ -252,11 +254,17 @@ fn is_allowed(scope: &str, client: &OauthClient) -> bool {
     scope == "identify" || scope == server || VISITOR_SCOPES.contains(&scope)
 }
 
+/// What stands as itself in a query's value: the unreserved characters of RFC 3986.
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
 fn with_query(uri: &str, fields: &[(&str, &str)]) -> String {
-    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
     let query: Vec<String> = fields
         .iter()
-        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
+        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, VALUE)))
         .collect();
     format!("{uri}?{}", query.join("&"))
 }

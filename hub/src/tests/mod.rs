@@ -1,0 +1,9 @@
+//! The hub from outside, in process: the real router on a real store in memory, with servers that only pretend.
+
+mod api;
+mod harness;
+mod links;
+mod login;
+mod not_running;
+mod oauth;
+mod pages;
