@@ -18,6 +18,7 @@ mod network;
 mod oneshot;
 mod probe;
 mod reach;
+mod rules;
 mod settings;
 mod watch;
 
@@ -41,6 +42,7 @@ use self::image::Images;
 use self::names::Names;
 use self::network::Net;
 use self::reach::Reach;
+use self::rules::Rules;
 use self::watch::Watch;
 use crate::spawner::{
     Event, Found, Image, IsolationReport, LaunchId, LaunchPlan, Meeting, ProgressSink, Seen,
@@ -69,6 +71,8 @@ struct Shared {
     net: Mutex<Option<Net>>,
     reach: Mutex<Reach>,
     meeting: Mutex<Option<Meeting>>,
+    // Held while the firewall is changed: the rules and how the kernel lists them.
+    installed: tokio::sync::Mutex<Option<(Rules, String)>>,
 }
 
 impl DockerSpawner {
@@ -93,6 +97,7 @@ impl DockerSpawner {
             net: Mutex::default(),
             reach: Mutex::default(),
             meeting: Mutex::default(),
+            installed: tokio::sync::Mutex::default(),
             stop,
             tasks: tasks.clone(),
             data_dir,
@@ -128,6 +133,7 @@ impl Spawner for DockerSpawner {
     }
 
     async fn prepare(&self, kept: Option<&Meeting>) -> Result<Meeting, SpawnerError> {
+        image::helper_image(&self.shared, Arc::new(|_| {})).await?;
         self.shared.prepare_network(kept).await
     }
 

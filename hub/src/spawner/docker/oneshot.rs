@@ -31,7 +31,7 @@ pub(super) struct OneShot {
     /// Network; `none` unless said otherwise.
     pub(super) network: String,
     /// Ports published on a host address: (inner port, host address).
-    pub(super) published: Vec<(u16, &'static str)>,
+    pub(super) published: Vec<(u16, String)>,
     /// How long it may run.
     pub(super) limit: Duration,
 }
@@ -80,7 +80,7 @@ impl Shared {
         let name = self.names.helper(shot.purpose);
         let bindings = shot.published.iter().map(|(port, address)| {
             let binding = PortBinding {
-                host_ip: Some((*address).to_owned()),
+                host_ip: Some(address.clone()),
                 host_port: None,
             };
             (format!("{port}/tcp"), Some(vec![binding]))

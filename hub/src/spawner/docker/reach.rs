@@ -37,7 +37,7 @@ impl Shared {
                 command: vec!["python3".into(), "-c".into(), answering],
                 user: Some("65534:65534".into()),
                 network: self.network_name(),
-                published: vec![(PORT, "127.0.0.1")],
+                published: vec![(PORT, "127.0.0.1".into())],
                 ..OneShot::new("reach")
             })
             .await?;

@@ -1,23 +1,62 @@
 //! The images launches are made from: named by the operator, or built by us from `images/`, once for all who ask.
+//!
+//! A build runs as a task of its own: who asked may go away, the next who asks finds it further on.
 
-use std::sync::Arc;
+mod base;
+mod build;
+mod machine;
+mod recipe;
+mod stall;
 
-use tokio::sync::Semaphore;
+use std::sync::{Arc, Mutex};
 
+use self::build::Builder;
+use self::recipe::Recipe;
 use super::Shared;
 use super::engine::or_absent;
 use super::settings::DockerSettings;
 use crate::spawner::{Image, Progress, ProgressSink, SpawnerError};
 
+/// Passes progress to all who wait.
+#[derive(Default)]
+pub(super) struct Herald {
+    // A plain mutex around a value; sinks never block.
+    listeners: Mutex<(Vec<ProgressSink>, Option<Progress>)>,
+}
+
+impl Herald {
+    fn join(&self, sink: &ProgressSink) {
+        let mut listeners = self.listeners.lock().expect("sinks do not panic");
+        if let Some(last) = &listeners.1 {
+            sink(last.clone());
+        }
+        listeners.0.push(sink.clone());
+    }
+
+    fn tell(&self, progress: Progress) {
+        let mut listeners = self.listeners.lock().expect("sinks do not panic");
+        for sink in &listeners.0 {
+            sink(progress.clone());
+        }
+        listeners.1 = Some(progress);
+    }
+
+    fn is_done(&self) {
+        *self.listeners.lock().expect("sinks do not panic") = (Vec::new(), None);
+    }
+}
+
 /// Bounds and memory of image work.
 pub(super) struct Images {
-    turns: Semaphore,
+    turns: tokio::sync::Semaphore,
+    herald: Arc<Herald>,
 }
 
 impl Images {
     pub(super) fn new(settings: &DockerSettings) -> Self {
         Self {
-            turns: Semaphore::new(settings.images_at_once.max(1)),
+            turns: tokio::sync::Semaphore::new(settings.images_at_once.max(1)),
+            herald: Arc::default(),
         }
     }
 }
@@ -27,44 +66,175 @@ pub(super) async fn notebook_image(
     shared: &Arc<Shared>,
     progress: ProgressSink,
 ) -> Result<Image, SpawnerError> {
-    let _turn = shared.images.turns.acquire().await.expect("never closed");
-    let reference = shared.settings.image.clone().unwrap_or_default();
-    progress(Progress {
-        percent: Some(100),
-        message: "The image is there".into(),
-    });
-    let found = shared
-        .engine
-        .call(|docker| {
-            let r = reference.clone();
-            async move { docker.inspect_image(&r).await }
+    let reference = match &shared.settings.image {
+        Some(named) => named.clone(),
+        None => {
+            let recipe = Recipe::singleuser(shared.settings.variant.as_deref())?;
+            return Ok(Image {
+                reference: ensure(shared, recipe, &progress).await?,
+                bindable: true,
+            });
+        }
+    };
+    if let Some(image) = look(shared, &reference).await? {
+        return Ok(image);
+    }
+    pull(shared, &reference, &progress).await?;
+    look(shared, &reference)
+        .await?
+        .ok_or_else(|| SpawnerError::Image {
+            reason: format!("{reference} was pulled and is not there"),
         })
-        .await;
-    let found = or_absent(found).map_err(|trouble| trouble.doing("look at an image"))?;
-    let found = found.ok_or(SpawnerError::Image {
-        reason: "absent".into(),
-    })?;
-    let bindable = found
-        .config
-        .and_then(|config| config.labels)
-        .is_some_and(|labels| labels.contains_key(holt_spec::bundle::IMAGE_LABEL));
-    Ok(Image {
-        reference,
-        bindable,
-    })
 }
 
 /// The image of throwaway containers.
 pub(super) async fn helper_image(
-    shared: &Shared,
-    _progress: ProgressSink,
+    shared: &Arc<Shared>,
+    progress: ProgressSink,
 ) -> Result<String, SpawnerError> {
-    Ok(shared.settings.helper_image.clone().unwrap_or_default())
+    if let Some(named) = &shared.settings.helper_image {
+        return Ok(named.clone());
+    }
+    ensure(shared, Recipe::helper()?, &progress).await
 }
 
 impl Shared {
-    /// The image of throwaway containers, with nobody who watches.
+    /// The image of throwaway containers, for those who cannot build it: it is built in `prepare`.
     pub(super) async fn helper_image(&self) -> Result<String, SpawnerError> {
-        helper_image(self, Arc::new(|_| {})).await
+        match &self.settings.helper_image {
+            Some(named) => Ok(named.clone()),
+            None => Ok(Recipe::helper()?.reference()),
+        }
+    }
+}
+
+/// Sees to it that the image is there, by a task of its own if it must be built.
+async fn ensure(
+    shared: &Arc<Shared>,
+    recipe: Recipe,
+    progress: &ProgressSink,
+) -> Result<String, SpawnerError> {
+    let reference = recipe.reference();
+    if look(shared, &reference).await?.is_some() {
+        return Ok(reference);
+    }
+    shared.images.herald.join(progress);
+    let worker = shared.clone();
+    let building = shared.tasks.spawn(async move {
+        let building = async {
+            let _turn = worker.images.turns.acquire().await.expect("never closed");
+            let builder = Builder {
+                shared: &worker,
+                recipe: &recipe,
+                herald: worker.images.herald.clone(),
+            };
+            let built = builder.run().await;
+            worker.images.herald.is_done();
+            built
+        };
+        tokio::select! {
+            built = building => built,
+            () = worker.stop.cancelled() => Err(SpawnerError::Image {
+                reason: "the hub is ending; the build goes on from here the next time".into(),
+            }),
+        }
+    });
+    match building.await {
+        Ok(built) => built,
+        Err(error) => Err(SpawnerError::Image {
+            reason: format!("the build ended abruptly: {error}"),
+        }),
+    }
+}
+
+/// The image as the engine has it.
+async fn look(shared: &Shared, reference: &str) -> Result<Option<Image>, SpawnerError> {
+    let found = shared
+        .engine
+        .call(|docker| async move { docker.inspect_image(reference).await })
+        .await;
+    let found = or_absent(found).map_err(|trouble| trouble.doing("look at an image"))?;
+    Ok(found.map(|found| {
+        let labels = found
+            .config
+            .and_then(|config| config.labels)
+            .unwrap_or_default();
+        Image {
+            reference: reference.to_owned(),
+            bindable: labels.contains_key(holt_spec::bundle::IMAGE_LABEL),
+        }
+    }))
+}
+
+/// Pulls an image that the operator named.
+async fn pull(
+    shared: &Arc<Shared>,
+    reference: &str,
+    progress: &ProgressSink,
+) -> Result<(), SpawnerError> {
+    let _turn = shared.images.turns.acquire().await.expect("never closed");
+    let herald = Arc::new(Herald::default());
+    herald.join(progress);
+    let (name, tag) = split_reference(reference);
+    let recipe = Recipe::helper()?;
+    let builder = Builder {
+        shared,
+        recipe: &recipe,
+        herald,
+    };
+    builder
+        .pull(name, tag, shared.settings.stall)
+        .await
+        .map_err(|reason| SpawnerError::Image {
+            reason: format!("{reference} could not be pulled: {reason}; pull it by hand (docker pull {reference}) or set another image"),
+        })
+}
+
+/// Name and tag; a port is no tag, and a digest stays with the name.
+fn split_reference(reference: &str) -> (&str, &str) {
+    if reference.contains('@') {
+        return (reference, "");
+    }
+    match reference.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        _ => (reference, "latest"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_split_at_their_tag_only() {
+        for (reference, name, tag) in [
+            ("debian", "debian", "latest"),
+            ("debian:bookworm-slim", "debian", "bookworm-slim"),
+            ("host:5000/a/b", "host:5000/a/b", "latest"),
+            ("host:5000/a/b:1", "host:5000/a/b", "1"),
+            ("a@sha256:00", "a@sha256:00", ""),
+        ] {
+            assert_eq!(split_reference(reference), (name, tag), "{reference}");
+        }
+    }
+
+    #[test]
+    fn who_joins_late_hears_the_last_word() {
+        let herald = Herald::default();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let sink: ProgressSink = {
+            let heard = heard.clone();
+            Arc::new(move |progress| heard.lock().unwrap().push(progress.message))
+        };
+        herald.tell(Progress {
+            percent: None,
+            message: "one".into(),
+        });
+        herald.join(&sink);
+        herald.tell(Progress {
+            percent: None,
+            message: "two".into(),
+        });
+        assert_eq!(*heard.lock().unwrap(), ["one", "two"]);
     }
 }

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use holt::spawner::{Event, Image, LaunchId, LaunchPlan, Seen, Spawner};
 use holt_spec::bundle::Bundle;
 
-use super::{eventually, printed};
+use crate::support::{eventually, printed};
 
 const LONG: Duration = Duration::from_secs(30);
 

@@ -1,10 +1,8 @@
 //! The Docker spawner against the real engine of this machine.
 
-mod support;
-
+use crate::behaviour::{self, SECRET, bundle, plan, says};
+use crate::support::{Bench, eventually, printed};
 use holt::spawner::{Seen, Spawner};
-use support::behaviour::{self, SECRET, bundle, plan, says};
-use support::{Bench, eventually, printed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behaves_as_every_spawner() {

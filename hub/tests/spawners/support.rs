@@ -1,7 +1,5 @@
 //! What the spawner tests need: an engine that must be there, and a small image with a starter of its own.
 
-pub(crate) mod behaviour;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,7 +95,6 @@ impl Bench {
             hub: format!("test-{name}-{:08x}", rand::random::<u32>()),
             folder,
             settings: DockerSettings {
-                helper_image: Some("docker-test-base:1".into()),
                 stop_grace: Duration::from_secs(2),
                 sample_every: Duration::from_millis(300),
                 ..DockerSettings::default()
