@@ -8,7 +8,9 @@ mod down;
 mod exit;
 mod people;
 mod roles;
+mod signals;
 mod terminal;
+mod tools;
 mod up;
 
 use std::ffi::OsString;

@@ -62,12 +62,28 @@ pub enum Found {
 /// # Errors
 /// [`EngineError`], each with its fix.
 pub async fn choose(settings: &Settings, store: &Store) -> Result<Engine, EngineError> {
+    let engine = look_at(settings, store).await?;
+    if settings.spawner.kind == SpawnerKind::Auto {
+        let word = match engine {
+            Engine::Docker { .. } => SpawnerKind::Docker.word(),
+            Engine::Process { .. } => SpawnerKind::Process.word(),
+        };
+        store.keep_setting(KEPT, word).await?;
+    }
+    Ok(engine)
+}
+
+/// What [`choose`] would choose; nothing is kept.
+///
+/// # Errors
+/// [`EngineError`], each with its fix.
+pub async fn look_at(settings: &Settings, store: &Store) -> Result<Engine, EngineError> {
     let kept = match settings.spawner.kind {
         SpawnerKind::Auto => store.setting(KEPT).await?,
         _ => None,
     };
-    let found = match (settings.spawner.kind, kept.as_deref()) {
-        (SpawnerKind::Process, _) => Found::Nothing,
+    let found = match settings.spawner.kind {
+        SpawnerKind::Process => Found::Nothing,
         _ => look(settings.docker.host.as_deref()).await,
     };
     let engine = decide(settings.spawner.kind, kept.as_deref(), found)?;
@@ -75,14 +91,6 @@ pub async fn choose(settings: &Settings, store: &Store) -> Result<Engine, Engine
         settings
             .allow_processes()
             .map_err(EngineError::OpenProcesses)?;
-    }
-    if settings.spawner.kind == SpawnerKind::Auto && kept.is_none() {
-        let word = match engine {
-            Engine::Docker { .. } => SpawnerKind::Docker.word(),
-            Engine::Process { .. } => SpawnerKind::Process.word(),
-        };
-        // Another `up` cannot have been quicker: the data directory is locked.
-        store.keep_setting(KEPT, word).await?;
     }
     Ok(engine)
 }

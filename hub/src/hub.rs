@@ -339,7 +339,8 @@ fn server_settings(settings: &Settings) -> ServerSettings {
     }
 }
 
-fn docker_settings(settings: &Settings) -> docker::DockerSettings {
+/// What the Docker spawner is told of the settings.
+pub(crate) fn docker_settings(settings: &Settings) -> docker::DockerSettings {
     let docker = &settings.docker;
     docker::DockerSettings {
         host: docker.host.clone(),

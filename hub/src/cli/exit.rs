@@ -60,6 +60,11 @@ impl Failure {
         Self::new(UNAVAILABLE, message)
     }
 
+    /// All was told already.
+    pub(super) fn silent(code: u8) -> Self {
+        Self::new(code, "")
+    }
+
     /// Tells it, and gives the code to end with.
     pub(super) fn report(&self) -> ExitCode {
         if !self.message.is_empty() {
@@ -112,6 +117,12 @@ impl From<SocketError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::new(INPUT_OUTPUT, crate::error_chain(&error))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(SOFTWARE, error.to_string())
     }
 }
 

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use super::signals::Signals;
 use super::{Failure, Overrides};
 use crate::{metrics, telemetry};
 
@@ -29,39 +28,20 @@ pub(super) async fn hub(arguments: HubArgs) -> Result<(), Failure> {
         .socket
         .unwrap_or_else(|| settings.data_dir.hub_socket());
     let stop = CancellationToken::new();
-    let watch = TaskTracker::new();
-    watch.spawn(cancel_on_signal(stop.clone()));
-    crate::hub::run(&settings, socket, Some(shown), stop.clone()).await?;
-    stop.cancel();
-    Ok(())
+    let signals = Signals::listen()?;
+    let hub = crate::hub::run(&settings, socket, Some(shown), stop.clone());
+    tokio::pin!(hub);
+    tokio::select! {
+        ended = &mut hub => return Ok(ended?),
+        () = signals.first() => stop.cancel(),
+    }
+    // Ends by itself within its own limits, unless there is no patience any more.
+    tokio::select! {
+        ended = hub => Ok(ended?),
+        () = signals.second() => Ok(()),
+    }
 }
 
 pub(super) async fn proxy(arguments: holt_proxy::cli::Args) -> Result<(), Failure> {
     Ok(holt_proxy::cli::run(arguments).await?)
-}
-
-/// Fires the token at the first signal that asks us to end.
-pub(super) async fn cancel_on_signal(stop: CancellationToken) {
-    tokio::select! {
-        () = next_signal() => stop.cancel(),
-        () = stop.cancelled() => {}
-    }
-}
-
-/// Waits for Ctrl-C, SIGTERM, or the terminal's end.
-pub(super) async fn next_signal() {
-    let wait = async |kind| match signal(kind) {
-        Ok(mut signals) => {
-            signals.recv().await;
-        }
-        Err(cause) => {
-            tracing::warn!(error = %cause, "A signal cannot be listened for");
-            std::future::pending().await
-        }
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::hangup()) => {}
-    }
 }

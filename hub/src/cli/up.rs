@@ -1,51 +1,35 @@
 //! `holt up`: from nothing to a link that signs in, and then everything kept running until told to end.
 
-use std::ffi::OsString;
+mod image;
+mod lines;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use holt_spec::control::{STATUS_PATH, Status};
-use serde::Deserialize;
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
 
-use super::roles::next_signal;
+use self::image::HubReady;
+use super::signals::Signals;
 use super::terminal::Terminal;
-use super::{Failure, Overrides, people};
-use crate::config::{LogFormat, Settings};
+use super::{Failure, Overrides, people, tools};
+use crate::config::{Isolation, Settings};
 use crate::engine::{self, Engine};
 use crate::socket;
+use crate::spawner::WayResult;
 use crate::store::Store;
 use crate::supervisor::lock::UpLock;
 use crate::supervisor::process::End;
-use crate::supervisor::{CommandLines, HUB, Output, Supervisor, Told};
+use crate::supervisor::{HUB, Output, Supervisor, Told};
 
 /// How long both roles may take until they answer.
 const READY: Duration = Duration::from_secs(90);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(50);
-/// Time between two looks at the image that is being built.
-const IMAGE_LOOK: Duration = Duration::from_millis(500);
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 /// Exit codes from which starting again does not help.
 const HOPELESS: std::ops::RangeInclusive<i32> = 64..=78;
-
-/// What `GET /hub/ready` says.
-#[derive(Debug, Clone, Default, Deserialize)]
-struct HubReady {
-    ready: bool,
-    #[serde(default)]
-    reasons: Vec<String>,
-    #[serde(default)]
-    image: Option<ImageProgress>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct ImageProgress {
-    percent: Option<u8>,
-    message: String,
-}
 
 pub(super) async fn run(overrides: Overrides) -> Result<(), Failure> {
     let settings = overrides.load()?;
@@ -57,18 +41,11 @@ pub(super) async fn run(overrides: Overrides) -> Result<(), Failure> {
         env!("CARGO_PKG_VERSION"),
         settings.data_dir.path().display()
     ));
-    let store = Store::open(&settings.data_dir.database()).await?;
-    match engine::choose(&settings, &store).await? {
-        Engine::Docker { host } => terminal.say(format!("Notebooks run in Docker containers ({host})")),
-        Engine::Process { reason } => terminal.say(format!(
-            "{reason}: notebooks run as local processes without isolation, for one user, reachable from this machine only"
-        )),
-    }
-
+    let signals = Signals::listen()?;
     let output = Output::choose(settings.data_dir.log());
-    let supervisor = tokio::select! {
-        started = Supervisor::start(&settings, command_lines(&overrides, &settings), output.clone()) => started?,
-        () = next_signal() => return Ok(()),
+    let (store, supervisor) = tokio::select! {
+        begun = begin(&overrides, &settings, &terminal, output.clone()) => begun?,
+        () = signals.first() => return Ok(()),
     };
     for note in &supervisor.notes {
         terminal.say(note);
@@ -80,10 +57,81 @@ pub(super) async fn run(overrides: Overrides) -> Result<(), Failure> {
         terminal,
         output,
         supervisor,
+        signals,
         url,
     }
     .serve()
     .await
+}
+
+/// Chooses how servers are made, sees to it that they are shut in, and starts the roles.
+async fn begin(
+    overrides: &Overrides,
+    settings: &Settings,
+    terminal: &Terminal,
+    output: Output,
+) -> Result<(Store, Supervisor), Failure> {
+    let store = Store::open(&settings.data_dir.database()).await?;
+    let engine = engine::choose(settings, &store).await?;
+    match &engine {
+        Engine::Docker { host } => terminal.say(format!("Notebooks run in Docker containers ({host})")),
+        Engine::Process { reason } => terminal.say(format!(
+            "{reason}: notebooks run as local processes without isolation, for one user, reachable from this machine only"
+        )),
+    }
+    let missing = tools::missing(&engine).await;
+    for tool in &missing {
+        terminal.say(tool.sentence);
+    }
+    if missing.iter().any(|tool| tool.needed) {
+        return Err(Failure::unavailable(
+            "install what is missing, then run `holt up` again",
+        ));
+    }
+    if settings.is_open_to_others() && matches!(engine, Engine::Docker { .. }) {
+        require_isolation(settings, terminal).await?;
+    }
+    let supervisor =
+        Supervisor::start(settings, lines::command_lines(overrides, settings), output).await?;
+    Ok((store, supervisor))
+}
+
+/// Before others can come in, every forbidden way out of a server is tried.
+async fn require_isolation(settings: &Settings, terminal: &Terminal) -> Result<(), Failure> {
+    terminal.progress(None, "Trying what a notebook server can reach");
+    let report = crate::hub::try_isolation(settings).await;
+    terminal.done();
+    let Some(report) = report.map_err(|error| {
+        Failure::unavailable(format!(
+            "the isolation of servers cannot be tried: {error:#}"
+        ))
+    })?
+    else {
+        return Ok(());
+    };
+    for way in report
+        .ways
+        .iter()
+        .filter(|way| way.result != WayResult::Good)
+    {
+        let result = match way.result {
+            WayResult::Good => "is as it should be",
+            WayResult::Bad => "is not as it should be",
+            WayResult::Unproven => "could not be proven closed",
+        };
+        terminal.say(format!(
+            "Isolation: {} {result}. {}",
+            way.way,
+            way.fix.as_deref().unwrap_or_default()
+        ));
+    }
+    if report.is_strong() || settings.docker.isolation == Isolation::AcceptWeak {
+        return Ok(());
+    }
+    Err(Failure::unavailable(format!(
+        "{} is open to other machines, but notebook servers are not shut in. Mend the above, listen on 127.0.0.1, or set docker.isolation = \"accept-weak\"",
+        settings.proxy.listen
+    )))
 }
 
 struct Up {
@@ -92,14 +140,16 @@ struct Up {
     terminal: Arc<Terminal>,
     output: Output,
     supervisor: Supervisor,
+    signals: Signals,
     url: String,
 }
 
 impl Up {
     async fn serve(mut self) -> Result<(), Failure> {
+        let signals = self.signals.clone();
         let became_ready = tokio::select! {
             outcome = self.become_ready() => outcome,
-            () = next_signal() => return self.finish().await,
+            () = signals.first() => return self.finish().await,
         };
         if let Err(failure) = became_ready {
             self.terminal.done();
@@ -108,17 +158,17 @@ impl Up {
         if let Err(failure) = self.announce().await {
             return self.give_up(failure).await;
         }
-        let image = TaskTracker::new();
-        let stop = self.supervisor.hurry();
-        image.spawn(follow_image(
+        let image = image::follow(
             self.settings.data_dir.hub_socket(),
             Arc::clone(&self.terminal),
-            stop.child_token(),
-        ));
+        );
+        tokio::pin!(image);
+        let mut image_done = false;
         loop {
             tokio::select! {
                 told = self.supervisor.next() => self.tell(&told),
-                () = next_signal() => break,
+                () = &mut image, if !image_done => image_done = true,
+                () = signals.first() => break,
             }
         }
         self.terminal.done();
@@ -235,11 +285,12 @@ impl Up {
         self.terminal.done();
         self.terminal.say("Ending. Once more to hurry.");
         let hurry = self.supervisor.hurry();
+        let signals = self.signals;
         let finish = self.supervisor.finish();
         tokio::pin!(finish);
         tokio::select! {
             () = &mut finish => {}
-            () = next_signal() => {
+            () = signals.second() => {
                 hurry.cancel();
                 finish.await;
             }
@@ -264,72 +315,6 @@ impl Up {
             String::new()
         } else {
             format!("\n{}", last.join("\n"))
-        }
-    }
-}
-
-/// How the roles are started: as we were, with what only we know.
-fn command_lines(overrides: &Overrides, settings: &Settings) -> CommandLines {
-    let data_dir = &settings.data_dir;
-    let mut hub: Vec<OsString> = vec!["hub".into(), "--data-dir".into(), data_dir.path().into()];
-    if let Some(file) = &settings.file {
-        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-        hub.extend(["--config".into(), file.into()]);
-    }
-    if let Some(url) = &overrides.public_url {
-        hub.extend(["--public-url".into(), url.into()]);
-    }
-    let mut control = OsString::from("unix:");
-    control.push(data_dir.proxy_socket());
-    let mut proxy: Vec<OsString> = vec![
-        "proxy".into(),
-        "--control".into(),
-        control,
-        "--state-dir".into(),
-        data_dir.proxy_state().into(),
-        "--workers".into(),
-        settings.proxy_workers().to_string().into(),
-    ];
-    if settings.log.format != LogFormat::Auto {
-        proxy.extend(["--log-format".into(), settings.log.format.word().into()]);
-    }
-    for network in &settings.proxy.trusted_proxies {
-        proxy.extend(["--trusted-proxies".into(), network.to_string().into()]);
-    }
-    CommandLines { hub, proxy }
-}
-
-/// Shows how the image is coming along, as long as it is being built.
-async fn follow_image(
-    hub: std::path::PathBuf,
-    terminal: Arc<Terminal>,
-    stop: tokio_util::sync::CancellationToken,
-) {
-    let mut seen = false;
-    loop {
-        match socket::ask::<HubReady>(&hub, "/hub/ready", ANSWER).await {
-            Ok(HubReady {
-                image: Some(image), ..
-            }) => {
-                if !seen {
-                    terminal.say("The image of the notebook servers is being built; you can sign in meanwhile.");
-                    seen = true;
-                }
-                terminal.progress(image.percent, &image.message);
-            }
-            Ok(_) => {
-                terminal.done();
-                if seen {
-                    terminal.say("The image of the notebook servers is ready.");
-                }
-                return;
-            }
-            // The hub is being started again.
-            Err(_) => {}
-        }
-        tokio::select! {
-            () = tokio::time::sleep(IMAGE_LOOK) => {}
-            () = stop.cancelled() => return,
         }
     }
 }
