@@ -2,12 +2,15 @@
 //!
 //! Units stand in the values (`"30s"`, `"2GiB"`), so that no one must remember what a bare number means.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+mod network;
+mod unit;
 
-use ipnet::IpNet;
+use std::collections::BTreeMap;
+
 use toml::de::DeValue;
+
+pub use network::PublicUrl;
+pub use unit::Size;
 
 /// Why a value was refused, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,190 +157,11 @@ impl Value for f64 {
     }
 }
 
-impl Value for Duration {
-    const FORM: &'static str = "a time such as \"500ms\", \"30s\", \"10m\", \"2h\" or \"14d\"";
-
-    fn from_text(text: &str) -> Result<Self, Refusal> {
-        parse_duration(text).ok_or_else(|| {
-            Refusal::new(
-                format!("{text:?} is not a length of time"),
-                "Write a number with its unit: \"500ms\", \"30s\", \"10m\", \"2h\", \"14d\"",
-            )
-        })
-    }
-}
-
-/// `1h30m`, `30s`, `0`; no fractions, at most a hundred years.
-fn parse_duration(text: &str) -> Option<Duration> {
-    if text == "0" {
-        return Some(Duration::ZERO);
-    }
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let letters = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let milliseconds = match &rest[..letters] {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return None,
-        };
-        rest = &rest[letters..];
-        total = total.checked_add(Duration::from_millis(number.checked_mul(milliseconds)?))?;
-    }
-    (!text.is_empty() && total <= Duration::from_secs(100 * 365 * 86_400)).then_some(total)
-}
-
-/// A length of time, or none: `"0"` switches off.
-impl Value for Option<Duration> {
-    const FORM: &'static str = "a time such as \"90m\" or \"2h\"; \"0\" is off";
-
-    fn from_text(text: &str) -> Result<Self, Refusal> {
-        Duration::from_text(text).map(|duration| (!duration.is_zero()).then_some(duration))
-    }
-}
-
-/// A number of bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size(pub u64);
-
-impl Size {
-    /// The number of bytes.
-    #[must_use]
-    pub fn bytes(self) -> u64 {
-        self.0
-    }
-}
-
-impl Value for Size {
-    const FORM: &'static str = "a size such as \"512MiB\" or \"2GiB\"";
-
-    fn from_text(text: &str) -> Result<Self, Refusal> {
-        let digits = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
-        let unit: Option<u64> = match text[digits..].trim_start() {
-            "B" => Some(1),
-            "kB" | "KB" => Some(1_000),
-            "MB" => Some(1_000_000),
-            "GB" => Some(1_000_000_000),
-            "KiB" | "K" => Some(1 << 10),
-            "MiB" | "M" => Some(1 << 20),
-            "GiB" | "G" => Some(1 << 30),
-            "TiB" | "T" => Some(1 << 40),
-            _ => None,
-        };
-        text[..digits]
-            .parse::<u64>()
-            .ok()
-            .zip(unit)
-            .and_then(|(number, unit)| number.checked_mul(unit))
-            .map(Self)
-            .ok_or_else(|| {
-                Refusal::new(
-                    format!("{text:?} is not a size"),
-                    "Write a whole number with its unit: \"512MiB\", \"2GiB\"",
-                )
-            })
-    }
-}
-
-impl Value for Option<Size> {
-    const FORM: &'static str = "a size such as \"512MiB\" or \"2GiB\"; \"\" is no limit";
-
-    fn from_text(text: &str) -> Result<Self, Refusal> {
-        match text {
-            "" | "0" => Ok(None),
-            _ => Size::from_text(text).map(Some),
-        }
-    }
-}
-
 impl Value for Option<String> {
     const FORM: &'static str = "text; \"\" is none";
 
     fn from_text(text: &str) -> Result<Self, Refusal> {
         String::from_text(text).map(|text| (!text.is_empty()).then_some(text))
-    }
-}
-
-impl Value for SocketAddr {
-    const FORM: &'static str = "address:port";
-
-    fn from_text(text: &str) -> Result<Self, Refusal> {
-        let text = text
-            .strip_prefix("localhost:")
-            .map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
-        text.parse().map_err(|_| {
-            Refusal::new(
-                format!("{text:?} is not an address with a port"),
-                "Write for example \"127.0.0.1:8000\", \"0.0.0.0:8000\" or \"[::1]:8000\"",
-            )
-        })
-    }
-}
-
-impl Value for Option<IpNet> {
-    const FORM: &'static str = "a network such as \"10.89.0.0/22\"; \"\" is none";
-
-    fn from_text(text: &str) -> Result<Self, Refusal> {
-        if text.is_empty() {
-            Ok(None)
-        } else {
-            parse_network(text).map(Some)
-        }
-    }
-}
-
-fn parse_network(text: &str) -> Result<IpNet, Refusal> {
-    let text = text.trim();
-    text.parse::<IpNet>()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| {
-            Refusal::new(
-                format!("{text:?} is neither a network nor an address"),
-                "Write for example \"10.0.0.0/8\" or \"192.0.2.7\"",
-            )
-        })
-}
-
-impl Value for Vec<IpNet> {
-    const FORM: &'static str = "a list of networks such as [\"10.0.0.0/8\", \"192.0.2.7\"]";
-    const QUOTED: bool = false;
-
-    fn from_text(text: &str) -> Result<Self, Refusal> {
-        let text = text.trim().trim_start_matches('[').trim_end_matches(']');
-        text.split(',')
-            .map(|part| part.trim().trim_matches('"'))
-            .filter(|part| !part.is_empty())
-            .map(parse_network)
-            .collect()
-    }
-
-    fn from_file(value: &DeValue<'_>) -> Result<Self, Refusal> {
-        let DeValue::Array(items) = value else {
-            return Err(Refusal::new(
-                format!("{} stands where a list is wanted", kind_of(value)),
-                format!("Write {}", Self::FORM),
-            ));
-        };
-        items
-            .iter()
-            .map(|item| match item.get_ref() {
-                DeValue::String(text) => parse_network(text),
-                other => Err(Refusal::new(
-                    format!("{} stands where a network is wanted", kind_of(other)),
-                    format!("Write {}", Self::FORM),
-                )),
-            })
-            .collect()
     }
 }
 
@@ -405,48 +229,6 @@ impl Value for BTreeMap<String, String> {
     }
 }
 
-/// What the outside calls the hub: scheme, host and port, no slash at the end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicUrl(pub String);
-
-impl Value for Option<PublicUrl> {
-    const FORM: &'static str =
-        "a URL such as \"https://hub.example.org\"; \"\" is made from proxy.listen";
-
-    fn from_text(text: &str) -> Result<Self, Refusal> {
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let fix = "Write scheme, host and, if need be, port: \"https://hub.example.org\"";
-        let refused = |reason: String| Refusal::new(reason, fix);
-        let url: http::Uri = text
-            .parse()
-            .map_err(|_| refused(format!("{text:?} is not a URL")))?;
-        let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
-            return Err(refused(format!("{text:?} is not a whole URL")));
-        };
-        if !matches!(scheme, "http" | "https") {
-            return Err(refused(format!("{scheme:?} is neither http nor https")));
-        }
-        if authority.as_str().contains('@') {
-            return Err(refused("it contains a user name".to_owned()));
-        }
-        if url.query().is_some() || text.contains('#') {
-            return Err(refused("it has a query or a fragment".to_owned()));
-        }
-        if !matches!(url.path(), "" | "/") {
-            return Err(refused(format!(
-                "it has a path ({}), but Holt needs the whole host",
-                url.path()
-            )));
-        }
-        Ok(Some(PublicUrl(format!(
-            "{scheme}://{}",
-            authority.as_str().to_ascii_lowercase()
-        ))))
-    }
-}
-
 /// Declares a setting that is one of a few words.
 macro_rules! choice {
     ($(#[doc = $about:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $word:literal,)+ }) => {
@@ -486,68 +268,3 @@ macro_rules! either {
     ($first:literal, $($rest:literal),+) => { concat!("\"", $first, "\", ", $crate::config::value::either!($($rest),+)) };
 }
 pub(crate) use either;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_carry_units() {
-        for (text, expected) in [
-            ("0", Some(0)),
-            ("30s", Some(30_000)),
-            ("1h30m", Some(5_400_000)),
-            ("250ms", Some(250)),
-            ("14d", Some(1_209_600_000)),
-            ("30", None),
-            ("", None),
-            ("s", None),
-            ("5 parsecs", None),
-            ("-1s", None),
-            ("99999999999999999999s", None),
-            ("999999999999d", None),
-        ] {
-            let expected = expected.map(Duration::from_millis);
-            assert_eq!(Duration::from_text(text).ok(), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn sizes_carry_units() {
-        for (text, expected) in [
-            ("2GiB", Some(2 << 30)),
-            ("512 MiB", Some(512 << 20)),
-            ("1GB", Some(1_000_000_000)),
-            ("2", None),
-            ("GiB", None),
-            ("99999999999TiB", None),
-        ] {
-            assert_eq!(
-                Size::from_text(text).ok().map(|size| size.0),
-                expected,
-                "{text:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_public_url_is_a_host_alone() {
-        let read = <Option<PublicUrl>>::from_text;
-        assert_eq!(
-            read("https://Hub.Example.org/"),
-            Ok(Some(PublicUrl("https://hub.example.org".into())))
-        );
-        for text in [
-            "hub.example.org",
-            "ftp://x",
-            "https://x/?a=1",
-            "https://x/#a",
-            "https://x/hub",
-            "https://u@x",
-            "/x",
-            "http://",
-        ] {
-            assert!(read(text).is_err(), "{text}");
-        }
-    }
-}
