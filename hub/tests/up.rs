@@ -2,6 +2,8 @@
 //!
 //! The container engine is a stand-in that says it is there and refuses all else: no servers are started here.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot have, it fails for")]
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
