@@ -3,6 +3,7 @@
 //! A pass takes no input, may run on every hub at once, and may be killed anywhere: it compares and acts on what it finds.
 
 mod cull;
+mod expire;
 mod isolation;
 mod observe;
 mod reconcile;
@@ -42,6 +43,7 @@ impl Passes {
         tasks.spawn(observe::run(self.clone(), stop.child_token()));
         tasks.spawn(reconcile::run(self.clone(), stop.child_token()));
         tasks.spawn(cull::run(self.clone(), stop.child_token()));
+        tasks.spawn(expire::run(self.clone(), stop.child_token()));
         tasks.spawn(isolation::run(self.clone(), stop.child_token()));
     }
 }

@@ -55,6 +55,23 @@ impl Store {
         Ok(())
     }
 
+    /// Removes sessions, codes and tokens whose time is over; they were refused before that.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn purge_expired(&self) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        for statement in [
+            concat!("DELETE FROM sessions WHERE expires <= ", now!()),
+            concat!("DELETE FROM oauth_codes WHERE expires <= ", now!()),
+            concat!("DELETE FROM tokens WHERE expires <= ", now!()),
+        ] {
+            sqlx::query(statement).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// The session of a cookie, with its user, and notes that it is used.
     ///
     /// # Errors

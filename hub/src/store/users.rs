@@ -282,6 +282,12 @@ impl Store {
             .bind(user_id)
             .execute(&mut *tx)
             .await?;
+        sqlx::query(
+            "DELETE FROM tickets WHERE server_id IN (SELECT id FROM servers WHERE user_id = ?)",
+        )
+        .bind(user_id)
+        .execute(&mut *tx)
+        .await?;
         sqlx::query("UPDATE servers SET wanted = 'deleted', generation = generation + 1 WHERE user_id = ? AND wanted <> 'deleted'")
             .bind(user_id)
             .execute(&mut *tx)

@@ -25,7 +25,7 @@ pub(in crate::http) async fn token(
             return refusal(StatusCode::BAD_REQUEST, "invalid_request", description);
         }
     };
-    let answer = match exchange(&state.store, &request, state.settings.session_lifetime).await {
+    match exchange(&state.store, &request, state.settings.session_lifetime).await {
         Ok(granted) => (
             [
                 (header::CACHE_CONTROL, "no-store"),
@@ -55,8 +55,7 @@ pub(in crate::http) async fn token(
                 ExchangeError::Store(cause) => Failure::from(cause).into_response(),
             }
         }
-    };
-    answer
+    }
 }
 
 fn refusal(status: StatusCode, error: &str, description: &str) -> Response {

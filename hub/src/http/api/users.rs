@@ -260,7 +260,7 @@ pub(in crate::http) async fn remove(state: &HubState, user_id: i64) -> Result<()
     access::forget(state.revoke.as_ref(), ended).await;
     for server in servers {
         // The wish is in the row already; this wakes the worker.
-        let _ = state.servers.stop(user_id, &server.name).await;
+        let _ = state.servers.delete(user_id, &server.name).await;
     }
     state.store.purge_users().await?;
     Ok(())
