@@ -252,8 +252,9 @@ fn a_killed_hub_is_made_anew_and_the_proxy_does_not_notice() {
     assert_eq!(up.end().0, Some(0));
 }
 
-/// 1. A browser has a connection. 2. The supervisor alone is killed. 3. The connection goes on. 4. Another `up` takes over the same
-/// processes; the connection goes on. 5. The proxy is killed. 6. It is back at the same address.
+/// A browser has a connection; the supervisor alone is killed; the connection goes on.
+/// Another `up` takes over the same processes; the connection goes on.
+/// The proxy is killed; it is back at the same address.
 #[test]
 fn a_killed_supervisor_cuts_nothing_and_the_next_takes_over() {
     let place = Place::new();
