@@ -7,6 +7,8 @@
 //! **Invariant:** nothing here reads or writes the database, and nothing assumes that hub and server share a host or a file system.
 
 pub mod docker;
+mod local;
+pub mod process;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -58,23 +58,32 @@ pub(crate) async fn says(address: SocketAddr) -> String {
     .await
 }
 
-async fn created(spawner: &dyn Spawner, image: &Image, plan: &LaunchPlan, todo: &str) -> Bundle {
-    let bundle = bundle(plan, todo);
+/// Makes the bundle of a server that does something.
+pub(crate) type Make<'a> = &'a (dyn Fn(&LaunchPlan, &str) -> Bundle + Sync);
+
+async fn created(
+    spawner: &dyn Spawner,
+    make: Make<'_>,
+    image: &Image,
+    plan: &LaunchPlan,
+    todo: &str,
+) -> Bundle {
+    let bundle = make(plan, todo);
     let early = (!image.bindable).then_some(&bundle);
     spawner.create(plan, image, early).await.expect("create");
     bundle
 }
 
 /// Create, bind, stop and remove may each be called twice, and the launch is seen as it is.
-pub(crate) async fn every_call_may_be_repeated(spawner: &dyn Spawner) {
+pub(crate) async fn every_call_may_be_repeated(spawner: &dyn Spawner, make: Make<'_>) {
     let image = spawner.image(printed()).await.expect("image");
     let plan = plan(8888);
     assert_eq!(
         spawner.inspect(&plan.launch).await.expect("inspect"),
         Seen::Absent
     );
-    let bundle = created(spawner, &image, &plan, "serve").await;
-    created(spawner, &image, &plan, "serve").await;
+    let bundle = created(spawner, make, &image, &plan, "serve").await;
+    created(spawner, make, &image, &plan, "serve").await;
     assert_eq!(
         spawner.inspect(&plan.launch).await.expect("inspect"),
         Seen::Created
@@ -131,12 +140,12 @@ pub(crate) async fn every_call_may_be_repeated(spawner: &dyn Spawner) {
 }
 
 /// A server that ends by itself is seen with its code and told by an event.
-pub(crate) async fn an_end_is_seen_with_its_code(spawner: &dyn Spawner) {
+pub(crate) async fn an_end_is_seen_with_its_code(spawner: &dyn Spawner, make: Make<'_>) {
     let image = spawner.image(printed()).await.expect("image");
     let plan = plan(8888);
     let mut events = spawner.events();
     eventually_event(&mut events, |event| *event == Event::Connected).await;
-    let bundle = created(spawner, &image, &plan, "exit3").await;
+    let bundle = created(spawner, make, &image, &plan, "exit3").await;
     // It may end before its address is asked for: both are lawful.
     let _bound = spawner.bind(&plan, &image, &bundle).await;
     eventually("the exit code", LONG, || async {
@@ -157,11 +166,11 @@ pub(crate) async fn an_end_is_seen_with_its_code(spawner: &dyn Spawner) {
 }
 
 /// A bind that is cut off leaves a launch that binds or says that it ended, never one that waits for ever.
-pub(crate) async fn a_bind_cut_off_anywhere_ends_well(spawner: &dyn Spawner) {
+pub(crate) async fn a_bind_cut_off_anywhere_ends_well(spawner: &dyn Spawner, make: Make<'_>) {
     let image = spawner.image(printed()).await.expect("image");
     for milliseconds in [0, 5, 20, 60, 120, 200, 300, 450] {
         let plan = plan(8888);
-        let bundle = created(spawner, &image, &plan, "serve").await;
+        let bundle = created(spawner, make, &image, &plan, "serve").await;
         let limit = Duration::from_millis(milliseconds);
         let first = tokio::time::timeout(limit, spawner.bind(&plan, &image, &bundle)).await;
         match spawner.bind(&plan, &image, &bundle).await {

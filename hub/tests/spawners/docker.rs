@@ -9,9 +9,9 @@ async fn behaves_as_every_spawner() {
     let bench = Bench::new("behaviour").await;
     let spawner = bench.spawner();
     spawner.prepare(None).await.expect("prepare");
-    behaviour::every_call_may_be_repeated(&spawner).await;
-    behaviour::an_end_is_seen_with_its_code(&spawner).await;
-    behaviour::a_bind_cut_off_anywhere_ends_well(&spawner).await;
+    behaviour::every_call_may_be_repeated(&spawner, &bundle).await;
+    behaviour::an_end_is_seen_with_its_code(&spawner, &bundle).await;
+    behaviour::a_bind_cut_off_anywhere_ends_well(&spawner, &bundle).await;
     bench.clear().await;
 }
 

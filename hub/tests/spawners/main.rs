@@ -6,4 +6,5 @@ mod behaviour;
 mod docker;
 mod image;
 mod isolation;
+mod process;
 mod support;

@@ -3,7 +3,7 @@
 //! The engine may be away when the hub begins, so the client is made at the first call and again after it could not be made.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use bollard::Docker;
 use bollard::errors::Error;
 
 use crate::spawner::SpawnerError;
+use crate::spawner::local::which;
 
 /// The socket that an engine listens on when nobody says otherwise.
 pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -269,15 +270,6 @@ pub async fn detect(host: Option<&str>) -> Detected {
             hint: format!("what answers at {} is no container engine", engine.host()),
         },
     }
-}
-
-/// Finds a program on `PATH` or where administrators' programs are.
-pub(crate) fn which(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from))
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
 }
 
 #[cfg(test)]

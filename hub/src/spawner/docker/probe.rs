@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Shared;
-use super::engine::which;
 use super::firewall::Tables;
 use super::network::Net;
 use super::oneshot::OneShot;
 use super::settings::NOTEBOOK_UID;
+use crate::spawner::local::which;
 use crate::spawner::{IsolationReport, SpawnerError, WayResult, WayTried};
 
 /// The port that target containers answer on.

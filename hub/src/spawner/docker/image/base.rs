@@ -9,10 +9,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_util::io::ReaderStream;
 
 use super::build::Builder;
-use super::machine::redact;
-use super::stall::Received;
 use crate::spawner::SpawnerError;
-use crate::spawner::docker::engine::which;
+use crate::spawner::local::{Received, redact, which};
 
 /// The repository of bases.
 pub(super) const REPOSITORY: &str = "holt-base";

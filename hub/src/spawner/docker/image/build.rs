@@ -23,11 +23,11 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Herald;
 use super::base::{REPOSITORY, image_error};
-use super::machine::{Machine, look, redact};
+use super::machine::{Machine, look};
 use super::recipe::{Recipe, Stage};
-use super::stall::Received;
 use crate::spawner::docker::Shared;
 use crate::spawner::docker::engine::{Trouble, or_absent};
+use crate::spawner::local::{Received, redact};
 use crate::spawner::{Progress, SpawnerError};
 
 /// A commit writes a layer of hundreds of megabytes.

@@ -96,20 +96,6 @@ fn without_local_paths(text: &str) -> String {
     kept
 }
 
-/// A line of output without the credentials that an address in it may hold.
-pub(super) fn redact(line: &str) -> String {
-    let mut words = Vec::new();
-    for word in line.split(' ') {
-        let hidden = word.split_once("://").and_then(|(scheme, rest)| {
-            let host = rest.split('/').next().unwrap_or(rest);
-            let end = host.rfind('@')?;
-            Some(format!("{scheme}://****{}", &rest[end..]))
-        });
-        words.push(hidden.unwrap_or_else(|| word.to_owned()));
-    }
-    words.join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,14 +107,5 @@ mod tests {
             without_local_paths(text),
             "[global]\nindex-url = https://mirror.example/simple\ntimeout = 5\n"
         );
-    }
-
-    #[test]
-    fn credentials_in_addresses_are_hidden() {
-        assert_eq!(
-            redact("looking at https://me:pw@mirror.example/simple/ now"),
-            "looking at https://****@mirror.example/simple/ now"
-        );
-        assert_eq!(redact("mail a@b.example"), "mail a@b.example");
     }
 }

@@ -6,7 +6,6 @@ mod base;
 mod build;
 mod machine;
 mod recipe;
-mod stall;
 
 use std::sync::{Arc, Mutex};
 
