@@ -86,7 +86,28 @@ impl Kernel {
             .with_context(|| format!("the cell {code:?} did not end"))?
     }
 
-    async fn run_for_ever(&mut self, code: &str) -> Result<String> {
+    /// Begins a cell and goes away once it prints.
+    ///
+    /// # Errors
+    /// When the websocket closes.
+    pub async fn leave_running(mut self, code: &str) -> Result<()> {
+        self.send(code).await?;
+        let printing = async {
+            while let Some(message) = self.socket.next().await {
+                if let Message::Text(text) = message?
+                    && text.contains("\"stream\"")
+                {
+                    return Ok(());
+                }
+            }
+            bail!("the websocket closed")
+        };
+        tokio::time::timeout(CELL, printing)
+            .await
+            .context("the cell printed nothing")?
+    }
+
+    async fn send(&mut self, code: &str) -> Result<String> {
         self.messages += 1;
         let message_id = format!("story-{}", self.messages);
         let request = json!({
@@ -98,6 +119,11 @@ impl Kernel {
                         "allow_stdin": false, "stop_on_error": true},
         });
         self.socket.send(Message::text(request.to_string())).await?;
+        Ok(message_id)
+    }
+
+    async fn run_for_ever(&mut self, code: &str) -> Result<String> {
+        let message_id = self.send(code).await?;
         let mut printed = String::new();
         let (mut replied, mut idle) = (false, false);
         while !(replied && idle) {

@@ -100,16 +100,7 @@ impl Person {
     /// The path of their server `server`, with slashes at both ends.
     #[must_use]
     pub fn prefix(&self, server: &str) -> String {
-        let mut url = self.base.clone();
-        {
-            let mut segments = url.path_segments_mut().expect("an http address has a path");
-            segments.clear().push("user").push(&self.name);
-            if !server.is_empty() {
-                segments.push(server);
-            }
-            segments.push("");
-        }
-        url.path().to_owned()
+        holt_spec::names::server_prefix(&self.name, server)
     }
 
     /// The address of a path.

@@ -1,1 +1,15 @@
-//! x
+//! Stories: what people, operators and attackers do with a whole Holt, and what they must find.
+//!
+//! One hub each, one after another (`--test-threads=1`): they share a machine and its engine.
+
+mod bad_input;
+mod browser;
+mod crash;
+mod first_steps;
+mod images;
+mod isolation;
+mod lifecycle;
+mod operator;
+mod process_spawner;
+mod single_user;
+mod trouble;
