@@ -1,7 +1,7 @@
 //! Launches as containers of a Docker engine.
 //!
 //! The files, in the order of a launch: `network` and `firewall` (what all share), `image/` (what it is made from), `homes`,
-//! `launch` (made, looked at, stopped, removed), `bind` (started and handed its bundle), `watch` (what the engine tells).
+//! `launch` (made, stopped, removed), `look` (how it is), `bind` (started and handed its bundle), `watch` (what the engine tells).
 //! `oneshot` runs throwaway containers; `probe` tries the forbidden ways; `doctor` says what is wrong with this machine.
 //!
 //! **Invariant:** the engine's state is asked for, never assumed; a name or label of ours never holds anything about a person.
@@ -13,6 +13,7 @@ mod firewall;
 mod homes;
 mod image;
 mod launch;
+mod look;
 mod names;
 mod network;
 mod oneshot;
@@ -33,7 +34,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::doctor::{Finding, Level, diagnose};
+pub use self::doctor::{Finding, Level, diagnose, findings_of};
 pub use self::engine::{DEFAULT_SOCKET, Detected, detect};
 pub use self::settings::{DockerSettings, HomeKind, Isolation, NOTEBOOK_UID};
 

@@ -7,14 +7,12 @@
 use std::io::{Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use holt_spec::bundle::Bundle;
 use rustix::process::{Pid, Signal};
 
 use super::refused;
-use crate::spawner::local::which;
 use crate::spawner::{LaunchId, Seen, SpawnerError};
 
 /// How long the shell may take to write its number.
@@ -26,27 +24,11 @@ const LOOK: Duration = Duration::from_millis(100);
 /// What is read of a log at most.
 const LOG_TAIL: u64 = 256 << 10;
 
-/// Writes `pid`, runs the server, writes `exit`. Signals reach the server, which is in the same group; the shell outlives it.
-const LEADER: &str = r#"
-umask 077
-mkdir "$HOLT_LAUNCH_DIR/claim" 2>/dev/null || exit 98
-read -r boot < /proc/sys/kernel/random/boot_id
-read -r stat < /proc/$$/stat
-printf '%s %s\n' "$boot" "$stat" > "$HOLT_LAUNCH_DIR/pid.new"
-mv "$HOLT_LAUNCH_DIR/pid.new" "$HOLT_LAUNCH_DIR/pid"
-here="$HOLT_LAUNCH_DIR"
-unset HOLT_LAUNCH_DIR
-trap : TERM INT HUP
-"$@"
-printf '%s\n' "$?" > "$here/exit.new"
-mv "$here/exit.new" "$here/exit"
-"#;
-
 /// A launch and its directory.
 #[derive(Debug, Clone)]
 pub(super) struct Launch {
     id: LaunchId,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
 }
 
 /// A process, told apart from a later one of the same number.
@@ -116,98 +98,6 @@ impl Launch {
                 reason: format!("it did not begin ({other:?})"),
             }),
         }
-    }
-
-    fn spawn(
-        &self,
-        home: &Path,
-        venv: &Path,
-        port: u16,
-        bundle: &Bundle,
-    ) -> Result<(), SpawnerError> {
-        let what = "start a process";
-        let failed = |error: std::io::Error| refused(what, error.to_string());
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.folder.join("log"))
-            .map_err(failed)?;
-        self.write_files(bundle).map_err(failed)?;
-        let mut command = match which("setsid") {
-            Some(setsid) => {
-                let mut command = tokio::process::Command::new(setsid);
-                command.arg("sh");
-                command
-            }
-            None => {
-                let mut command = tokio::process::Command::new("sh");
-                command.process_group(0);
-                command
-            }
-        };
-        let program = match bundle.command.is_empty() {
-            true => vec![
-                venv.join("bin/jupyterhub-singleuser")
-                    .to_string_lossy()
-                    .into_owned(),
-            ],
-            false => bundle.command.clone(),
-        };
-        command
-            .args(["-c", LEADER, "sh"])
-            .args(program)
-            .env_clear()
-            .envs(inherited())
-            .env("HOME", home)
-            .env("VIRTUAL_ENV", venv)
-            .env("PATH", path_with(venv))
-            .envs(
-                bundle
-                    .env
-                    .iter()
-                    .map(|(name, value)| (name, self.local(name, value, port))),
-            )
-            .env("HOLT_LAUNCH_DIR", &self.folder)
-            .current_dir(home)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().map_err(failed)?)
-            .stderr(log)
-            .kill_on_drop(false);
-        // The runtime reaps it when it ends; how it ended is in its files.
-        let _child = command.spawn().map_err(failed)?;
-        Ok(())
-    }
-
-    /// A variable's value as it is true for a process of this machine.
-    fn local(&self, name: &str, value: &str, port: u16) -> String {
-        if name == "JUPYTERHUB_SERVICE_URL" {
-            return with_authority(value, &format!("127.0.0.1:{port}"));
-        }
-        let files = self.folder.join("run");
-        value.replace("/run/holt", &files.to_string_lossy())
-    }
-
-    /// The bundle's files, below the launch's own directory.
-    fn write_files(&self, bundle: &Bundle) -> std::io::Result<()> {
-        use std::os::unix::fs::PermissionsExt;
-        for file in &bundle.files {
-            let below = Path::new(&file.path)
-                .strip_prefix("/run/holt")
-                .map_err(std::io::Error::other)?;
-            if below
-                .components()
-                .any(|part| !matches!(part, std::path::Component::Normal(_)))
-            {
-                return Err(std::io::Error::other("a file leaves its directory"));
-            }
-            let path = self.folder.join("run").join(below);
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            std::fs::write(&path, &file.content)?;
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(file.mode))?;
-        }
-        Ok(())
     }
 
     /// How it is.
@@ -397,42 +287,6 @@ pub(super) fn free_port() -> Result<u16, SpawnerError> {
     port.map_err(|error| refused("find a port", error.to_string()))
 }
 
-/// An address with another host and port.
-fn with_authority(url: &str, authority: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let path = rest.find('/').map_or("", |start| &rest[start..]);
-    format!("{scheme}://{authority}{path}")
-}
-
-/// What of our own environment a server may have: who and where, no settings of ours.
-fn inherited() -> Vec<(String, String)> {
-    [
-        "USER",
-        "LOGNAME",
-        "LANG",
-        "LC_ALL",
-        "TZ",
-        "SHELL",
-        "TERM",
-        "http_proxy",
-        "https_proxy",
-        "no_proxy",
-        "SSL_CERT_FILE",
-    ]
-    .iter()
-    .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
-    .collect()
-}
-
-fn path_with(venv: &Path) -> std::ffi::OsString {
-    let mut path = venv.join("bin").into_os_string();
-    path.push(":");
-    path.push(std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()));
-    path
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -441,14 +295,6 @@ mod tests {
     fn a_name_with_brackets_does_not_confuse_the_state() {
         let stat = "12 (a) b) S 1 12 12 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 777 1 1";
         assert_eq!(parse_stat(stat), Some(('S', 777)));
-    }
-
-    #[test]
-    fn the_service_address_keeps_its_path() {
-        assert_eq!(
-            with_authority("http://0.0.0.0:8888/user/%C3%BC/", "127.0.0.1:4000"),
-            "http://127.0.0.1:4000/user/%C3%BC/"
-        );
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Launches as local processes, for a machine without a container engine: one user, on loopback, without isolation.
 //!
-//! `venv` makes the Python environment, `launch` keeps each process and its files.
+//! `venv` makes the Python environment, `spawn` starts a process, `launch` finds it again by the files it left.
 //! A process is in a session of its own and outlives the hub, which finds it again by the files it left.
 //!
 //! **Invariant:** what a server is given reaches it by its environment, never by its arguments or by a file that stays.
 
 mod launch;
+mod spawn;
 mod venv;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -11,13 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::container::AttachContainerResults;
-use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::models::{ContainerConfig, ContainerCreateBody, ContainerStateStatusEnum, HostConfig};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CommitContainerOptionsBuilder, CreateContainerOptionsBuilder,
-    RemoveImageOptions, StatsOptionsBuilder, UploadToContainerOptionsBuilder,
+    RemoveImageOptions, UploadToContainerOptionsBuilder,
 };
-use futures_util::StreamExt;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -27,13 +25,10 @@ use super::machine::{Machine, look};
 use super::recipe::{Recipe, Stage};
 use crate::spawner::docker::Shared;
 use crate::spawner::docker::engine::{Trouble, or_absent};
-use crate::spawner::local::{Received, redact};
 use crate::spawner::{Progress, SpawnerError};
 
 /// A commit writes a layer of hundreds of megabytes.
 const COMMIT: Duration = Duration::from_secs(600);
-/// Less work than this in a silent while, in nanoseconds of processor time, is none.
-const IDLE_NANOS: u64 = 300_000_000;
 
 /// One build of one recipe.
 pub(super) struct Builder<'a> {
@@ -207,123 +202,6 @@ impl Builder<'_> {
         self.commit(name, number).await
     }
 
-    /// Runs the stage's script.
-    async fn execute(
-        &self,
-        name: &str,
-        number: usize,
-        env: Vec<String>,
-    ) -> Result<(), SpawnerError> {
-        let what = "build an image";
-        let stage = &self.recipe.stages[number];
-        let options = CreateExecOptions {
-            attach_stdout: Some(true),
-            attach_stderr: Some(true),
-            env: Some(env),
-            cmd: Some(vec!["sh".to_owned(), stage.script.clone()]),
-            user: Some("0:0".to_owned()),
-            working_dir: Some(self.recipe.build.directory.clone()),
-            ..Default::default()
-        };
-        let engine = &self.shared.engine;
-        let exec = engine
-            .call(|docker| async move { docker.create_exec(name, options).await })
-            .await
-            .map_err(|trouble| trouble.doing(what))?;
-        let id = exec.id.as_str();
-        let started = engine
-            .call(|docker| async move { docker.start_exec(id, None).await })
-            .await
-            .map_err(|trouble| trouble.doing(what))?;
-        let StartExecResults::Attached {
-            mut output,
-            input: _input,
-        } = started
-        else {
-            return Err(image_error(
-                "the engine ran the stage without its output".into(),
-            ));
-        };
-        let began = tokio::time::Instant::now();
-        let mut said: Vec<String> = Vec::new();
-        // Taken half-way through a silence, compared at its end.
-        let mut marks: Option<(Received, u64)> = None;
-        let stall = self.shared.settings.stall;
-        loop {
-            match tokio::time::timeout(stall / 2, output.next()).await {
-                Ok(Some(Ok(chunk))) => {
-                    let text = String::from_utf8_lossy(&chunk.into_bytes()).into_owned();
-                    for line in text.lines().filter(|line| !line.trim().is_empty()) {
-                        said.push(redact(line.trim()));
-                    }
-                    let keep = said.len().saturating_sub(12);
-                    said.drain(..keep);
-                    let part = 1.0 - (-began.elapsed().as_secs_f64() / 60.0).exp();
-                    let line = said.last().map_or("", String::as_str);
-                    self.tell(
-                        self.percent(number, 0.9 * part),
-                        &format!("{}: {}", self.headline(number), shorten(line)),
-                    );
-                    marks = None;
-                }
-                Ok(Some(Err(error))) => return Err(engine.trouble(error).doing(what)),
-                Ok(None) => break,
-                Err(_) => {
-                    let worked = self.worked(name).await;
-                    if let Some((received, before)) = &marks
-                        && received.is_quiet()
-                        && worked.saturating_sub(*before) < IDLE_NANOS
-                    {
-                        return Err(image_error(format!(
-                            "{} got nothing from the network for {} s{}; check the line, http_proxy and pip's settings, then \
-                             start again: what is done is kept",
-                            stage.about,
-                            stall.as_secs(),
-                            said.last()
-                                .map(|line| format!(" ({line})"))
-                                .unwrap_or_default()
-                        )));
-                    }
-                    marks = Some((Received::now(), worked));
-                }
-            }
-        }
-        let ended = engine
-            .call(|docker| async move { docker.inspect_exec(id).await })
-            .await
-            .map_err(|trouble| trouble.doing(what))?;
-        match ended.exit_code {
-            Some(0) => Ok(()),
-            code => Err(image_error(format!(
-                "{} failed with exit code {}: {}",
-                stage.about,
-                code.unwrap_or(-1),
-                said.join(" | ")
-            ))),
-        }
-    }
-
-    /// Processor time the container has used, in nanoseconds.
-    async fn worked(&self, name: &str) -> u64 {
-        let options = StatsOptionsBuilder::new()
-            .stream(false)
-            .one_shot(true)
-            .build();
-        let answer = self
-            .shared
-            .engine
-            .call(|docker| async move { Ok(docker.stats(name, Some(options)).next().await) })
-            .await;
-        match answer {
-            Ok(Some(Ok(stats))) => stats
-                .cpu_stats
-                .and_then(|cpu| cpu.cpu_usage)
-                .and_then(|usage| usage.total_usage)
-                .unwrap_or(0),
-            _ => 0,
-        }
-    }
-
     /// Keeps the container as the stage's image; the last one with its final description.
     async fn commit(&self, name: &str, number: usize) -> Result<(), SpawnerError> {
         let stage = &self.recipe.stages[number];
@@ -399,7 +277,7 @@ impl Builder<'_> {
         }
     }
 
-    fn headline(&self, number: usize) -> String {
+    pub(super) fn headline(&self, number: usize) -> String {
         let all = self.recipe.stages.len();
         format!(
             "Step {} of {all}, {}",
@@ -409,7 +287,7 @@ impl Builder<'_> {
     }
 
     /// Percent of the whole at `part` of stage `number`. The base is the first tenth.
-    fn percent(&self, number: usize, part: f64) -> u8 {
+    pub(super) fn percent(&self, number: usize, part: f64) -> u8 {
         #[expect(clippy::cast_precision_loss, reason = "there are a few stages")]
         let done = (number as f64 + part.clamp(0.0, 1.0)) / self.recipe.stages.len() as f64;
         #[expect(
@@ -437,7 +315,7 @@ impl Builder<'_> {
 }
 
 /// At most a line's length.
-fn shorten(line: &str) -> String {
+pub(super) fn shorten(line: &str) -> String {
     line.chars().take(100).collect()
 }
 

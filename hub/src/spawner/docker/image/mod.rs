@@ -6,6 +6,7 @@ mod base;
 mod build;
 mod machine;
 mod recipe;
+mod script;
 
 use std::sync::{Arc, Mutex};
 
@@ -57,6 +58,14 @@ impl Images {
             turns: tokio::sync::Semaphore::new(settings.images_at_once.max(1)),
             herald: Arc::default(),
         }
+    }
+}
+
+/// What the image of notebooks is called, whether it is there or not.
+pub(super) fn reference_of(settings: &DockerSettings) -> Result<String, SpawnerError> {
+    match &settings.image {
+        Some(named) => Ok(named.clone()),
+        None => Ok(Recipe::singleuser(settings.variant.as_deref())?.reference()),
     }
 }
 
