@@ -22,7 +22,9 @@ use crate::http::{HttpSettings, HubState};
 use crate::oauth_provider::{EnvInput, ServerClient};
 use crate::routes::Routes;
 use crate::servers::{Credentials, Parts, ServerRow, ServerSettings, Servers};
+use crate::socket::SocketError;
 use crate::spawner::docker::{self, DockerSpawner};
+use crate::spawner::process::{ProcessSettings, ProcessSpawner};
 use crate::spawner::{IsolationReport, LaunchPlan, Meeting, Spawner};
 use crate::store::{Store, StoreError};
 
@@ -43,7 +45,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
     let store = Store::open(&settings.data_dir.database()).await?;
-    let (listener, _lock) = listen(&socket)?;
+    let (listener, _lock) = listen(&socket).await?;
     let name = hub_name(&socket);
     // The socket's lock is ours: earlier processes of this hub are dead, and their leases with them.
     store.end_leases_of(&name).await?;
@@ -276,6 +278,15 @@ async fn spawner(
             tasks.clone(),
             stop.clone(),
         )),
+        "process" => Arc::new(ProcessSpawner::connect(
+            ProcessSettings {
+                stop_grace: settings.server.stop_grace,
+                ..ProcessSettings::default()
+            },
+            data_dir,
+            tasks.clone(),
+            stop.clone(),
+        )),
         other => anyhow::bail!(
             "the data directory was made with the spawner {other:?}, which this version does not have"
         ),
@@ -283,7 +294,7 @@ async fn spawner(
 }
 
 /// Listens on a Unix socket that only one process may have; the lock is held as long as the returned file is open.
-fn listen(socket: &Path) -> anyhow::Result<(UnixListener, std::fs::File)> {
+async fn listen(socket: &Path) -> anyhow::Result<(UnixListener, std::fs::File)> {
     let lock_path = socket.with_extension("sock.lock");
     let lock = std::fs::OpenOptions::new()
         .create(true)
@@ -294,21 +305,15 @@ fn listen(socket: &Path) -> anyhow::Result<(UnixListener, std::fs::File)> {
     match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
-            anyhow::bail!("another hub already answers on {}", socket.display())
+            return Err(SocketError::InUse {
+                path: socket.to_owned(),
+                pid: crate::socket::owner(socket).await,
+            }
+            .into());
         }
         Err(error) => return Err(error).context("the lock of the hub's socket failed"),
     }
-    match std::fs::remove_file(socket) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => {
-            return Err(error).with_context(|| format!("{} cannot be replaced", socket.display()));
-        }
-    }
-    let listener = UnixListener::bind(socket)
-        .with_context(|| format!("{} cannot be made", socket.display()))?;
-    std::fs::set_permissions(socket, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-    Ok((listener, lock))
+    Ok((crate::socket::bind_private(socket).await?, lock))
 }
 
 /// A hub's name among hubs: that of its socket.

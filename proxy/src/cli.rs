@@ -45,6 +45,9 @@ pub struct Args {
     /// How the log is written; `auto` is text on a terminal and JSON elsewhere.
     #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
+    /// What is logged, as `tracing` filters are written: `info`, or `info,holt_proxy=debug`.
+    #[arg(long, env = "HOLT_LOG", value_name = "FILTER")]
+    pub log_filter: Option<String>,
     /// Networks of proxies in front whose X-Forwarded headers are believed.
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     pub trusted_proxies: Vec<IpNet>,
@@ -101,7 +104,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// When it cannot start: an address or the control socket is taken, the state directory cannot be used.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    start_log(args.log_format);
+    start_log(args.log_format, args.log_filter.as_deref());
     metrics::install();
     raise_open_files();
     let mut terminate = signal(SignalKind::terminate())?;
@@ -205,9 +208,11 @@ async fn keep_house(edge: Arc<Edge>) {
 }
 
 /// A hub that set up the log before keeps its own.
-fn start_log(format: LogFormat) {
+fn start_log(format: LogFormat, filter: Option<&str>) {
     use tracing_subscriber::{EnvFilter, fmt};
-    let filter = EnvFilter::try_from_env("HOLT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter
+        .and_then(|filter| EnvFilter::try_new(filter).ok())
+        .unwrap_or_else(|| EnvFilter::new("info"));
     let json = match format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
         LogFormat::Text => false,

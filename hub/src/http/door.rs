@@ -56,6 +56,10 @@ pub trait ServerDoor: Send + Sync {
     fn image_progress(&self) -> Option<Progress>;
     /// Why nothing is started at this moment.
     fn held(&self) -> Option<String>;
+    /// Why the image could not be had when it was last asked for.
+    fn image_problem(&self) -> Option<String> {
+        None
+    }
 }
 
 #[async_trait]
@@ -124,6 +128,10 @@ impl ServerDoor for Servers {
 
     fn image_progress(&self) -> Option<Progress> {
         Self::image_progress(self)
+    }
+
+    fn image_problem(&self) -> Option<String> {
+        Self::image_problem(self)
     }
 
     fn held(&self) -> Option<String> {

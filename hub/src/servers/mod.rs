@@ -103,6 +103,8 @@ struct Inner {
     changes: watch::Sender<u64>,
     /// What the image builder last said. A plain lock: held for a copy only.
     image: Mutex<Option<Progress>>,
+    /// Why the image could not be had when it was last asked for. A plain lock: held for a copy only.
+    image_problem: Mutex<Option<String>>,
     /// The image as it was found last, and when. A plain lock: held for a copy only.
     found: Mutex<Option<(Instant, Image)>>,
     /// Why nothing new is started. A plain lock: held for a copy only.
@@ -119,6 +121,7 @@ impl Servers {
                 work: Notify::new(),
                 changes: watch::Sender::new(0),
                 image: Mutex::new(None),
+                image_problem: Mutex::new(None),
                 found: Mutex::new(None),
                 held: Mutex::new(None),
             }),
@@ -345,6 +348,16 @@ impl Servers {
     pub fn held(&self) -> Option<String> {
         self.inner
             .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Why the image could not be had when it was last asked for.
+    #[must_use]
+    pub fn image_problem(&self) -> Option<String> {
+        self.inner
+            .image_problem
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()

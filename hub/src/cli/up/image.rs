@@ -27,6 +27,9 @@ pub(super) struct HubReady {
     /// Why no server is started at present.
     #[serde(default)]
     held: Option<String>,
+    /// Why the image could not be had.
+    #[serde(default)]
+    image_problem: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -57,6 +60,14 @@ pub(super) async fn follow(hub: PathBuf, terminal: Arc<Terminal>) {
                 quiet = 0;
                 terminal.progress(None, &reason);
             }
+            Ok(HubReady {
+                image_problem: Some(problem),
+                ..
+            }) => {
+                terminal.done();
+                terminal.say(format!("{problem} The next start of a server tries again."));
+                return;
+            }
             Ok(_) => quiet += 1,
             // The hub is being started again.
             Err(_) => quiet = 0,
@@ -65,8 +76,6 @@ pub(super) async fn follow(hub: PathBuf, terminal: Arc<Terminal>) {
     }
     terminal.done();
     if seen {
-        terminal.say(
-            "The image of the notebook servers has been built; see the start page if it could not.",
-        );
+        terminal.say("The image of the notebook servers is ready.");
     }
 }

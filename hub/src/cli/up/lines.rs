@@ -31,6 +31,7 @@ pub(super) fn command_lines(overrides: &Overrides, settings: &Settings) -> Comma
     if settings.log.format != LogFormat::Auto {
         proxy.extend(["--log-format".into(), settings.log.format.word().into()]);
     }
+    proxy.extend(["--log-filter".into(), settings.log.filter.as_str().into()]);
     for network in &settings.proxy.trusted_proxies {
         proxy.extend(["--trusted-proxies".into(), network.to_string().into()]);
     }

@@ -41,6 +41,7 @@ pub(in crate::http) async fn ready(State(state): State<HubState>) -> Response {
         "reasons": reasons,
         "held": state.servers.held(),
         "image": image,
+        "image_problem": state.servers.image_problem(),
     }));
     let status = if ready {
         StatusCode::OK
