@@ -16,6 +16,7 @@ use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CommitContainerOptionsBuilder, CreateContainerOptionsBuilder,
     RemoveImageOptions, UploadToContainerOptionsBuilder,
 };
+use holt_spec::bundle::IMAGE_LABEL;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -56,7 +57,9 @@ impl Builder<'_> {
         for number in done..stages.len() {
             self.make_stage(number).await?;
         }
-        self.tell(100, "The image is ready");
+        if self.recipe.last.labels.contains_key(IMAGE_LABEL) {
+            self.tell(100, "The image is ready");
+        }
         Ok(reference)
     }
 

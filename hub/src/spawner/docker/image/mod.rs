@@ -17,32 +17,45 @@ use super::engine::or_absent;
 use super::settings::DockerSettings;
 use crate::spawner::{Image, Progress, ProgressSink, SpawnerError};
 
-/// Passes progress to all who wait.
+/// Passes progress to all who wait, for whichever image: who waits for the second hears of the first.
 #[derive(Default)]
 pub(super) struct Herald {
-    // A plain mutex around a value; sinks never block.
-    listeners: Mutex<(Vec<ProgressSink>, Option<Progress>)>,
+    // A plain mutex around values; sinks never block.
+    heard: Mutex<Heard>,
+}
+
+#[derive(Default)]
+struct Heard {
+    sinks: Vec<ProgressSink>,
+    last: Option<Progress>,
+    /// How many still wait; when nobody does, all is forgotten.
+    waiting: usize,
 }
 
 impl Herald {
     fn join(&self, sink: &ProgressSink) {
-        let mut listeners = self.listeners.lock().expect("sinks do not panic");
-        if let Some(last) = &listeners.1 {
+        let mut heard = self.heard.lock().expect("sinks do not panic");
+        if let Some(last) = &heard.last {
             sink(last.clone());
         }
-        listeners.0.push(sink.clone());
+        heard.sinks.push(sink.clone());
+        heard.waiting += 1;
     }
 
     fn tell(&self, progress: Progress) {
-        let mut listeners = self.listeners.lock().expect("sinks do not panic");
-        for sink in &listeners.0 {
+        let mut heard = self.heard.lock().expect("sinks do not panic");
+        for sink in &heard.sinks {
             sink(progress.clone());
         }
-        listeners.1 = Some(progress);
+        heard.last = Some(progress);
     }
 
-    fn is_done(&self) {
-        *self.listeners.lock().expect("sinks do not panic") = (Vec::new(), None);
+    fn leave(&self) {
+        let mut heard = self.heard.lock().expect("sinks do not panic");
+        heard.waiting = heard.waiting.saturating_sub(1);
+        if heard.waiting == 0 {
+            *heard = Heard::default();
+        }
     }
 }
 
@@ -136,16 +149,16 @@ async fn ensure(
                 recipe: &recipe,
                 herald: worker.images.herald.clone(),
             };
-            let built = builder.run().await;
-            worker.images.herald.is_done();
-            built
+            builder.run().await
         };
-        tokio::select! {
+        let built = tokio::select! {
             built = building => built,
             () = worker.stop.cancelled() => Err(SpawnerError::Image {
                 reason: "the hub is ending; the build goes on from here the next time".into(),
             }),
-        }
+        };
+        worker.images.herald.leave();
+        built
     });
     match building.await {
         Ok(built) => built,
