@@ -18,25 +18,32 @@ path-exclude=/usr/share/vim/vim*/tutor/*
 path-exclude=/usr/share/vim/vim*/spell/*
 END
 
-# The image's own sources are Debian's. The build may use a mirror, which only this run sees.
-rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
-cat > /etc/apt/sources.list.d/debian.sources <<'END'
+# The base says where its packages come from: its updates and security fixes come from beside them.
+# The build may use a mirror, which only this run sees.
+debian=$(sed -n -e 's/^URIs: *//p' -e 's/^deb  *\(\[[^]]*\]  *\)\{0,1\}\([^ ]*\) .*/\2/p' \
+    $(find /etc/apt/sources.list /etc/apt/sources.list.d -type f 2>/dev/null) | head -n 1)
+[ -n "$debian" ] || { echo "the base image does not say where its packages come from" >&2; exit 1; }
+debian=${debian%/}
+security=${debian%/*}/debian-security
+write_sources() {
+    cat <<END
 Types: deb
-URIs: http://deb.debian.org/debian
+URIs: $1
 Suites: bookworm bookworm-updates
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 
 Types: deb
-URIs: http://deb.debian.org/debian-security
+URIs: $2
 Suites: bookworm-security
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 END
+}
+rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
+write_sources "$debian" "$security" > /etc/apt/sources.list.d/debian.sources
 mkdir -p /run/holt/sources
-sed -e "s|http://deb.debian.org/debian-security|${HOLT_APT_SECURITY_MIRROR:-http://deb.debian.org/debian-security}|" \
-    -e "s|http://deb.debian.org/debian\$|${HOLT_APT_MIRROR:-http://deb.debian.org/debian}|" \
-    /etc/apt/sources.list.d/debian.sources > /run/holt/sources/debian.sources
+write_sources "${HOLT_APT_MIRROR:-$debian}" "${HOLT_APT_SECURITY_MIRROR:-$security}" > /run/holt/sources/debian.sources
 cat > /run/holt/apt.conf <<'END'
 Dir::Etc::SourceList "/dev/null";
 Dir::Etc::SourceParts "/run/holt/sources";

@@ -1,4 +1,4 @@
-//! Says that this hub answers, forgets hubs that do not, ends launches no row knows, and deletes what is of no use any more.
+//! Says that this hub answers, forgets hubs that do not, ends launches no row knows, and forgets old ones.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -16,7 +16,7 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const SILENT_MS: i64 = 30_000;
 /// A launch no row knows is ended when it was found so for so long: a database put back from a copy must not cost a notebook at once.
 const GRACE: Duration = Duration::from_secs(60);
-/// How often old rows are deleted.
+/// How often old launches are forgotten.
 const SWEEP: Duration = Duration::from_secs(600);
 
 pub(super) async fn run(passes: Passes, stop: CancellationToken) {
@@ -35,10 +35,10 @@ pub(super) async fn run(passes: Passes, stop: CancellationToken) {
         }
         end_strangers(&passes, &mut strangers).await;
         if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
-            match passes.store.sweep().await {
+            match passes.store.forget_old_launches().await {
                 Ok(()) => swept = Some(Instant::now()),
                 Err(error) => {
-                    warn!(error = %crate::error_chain(&error), "Old rows could not be deleted")
+                    warn!(error = %crate::error_chain(&error), "Old launches could not be forgotten")
                 }
             }
         }

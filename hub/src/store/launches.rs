@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::routes::raise_generation;
-use super::rows::{Phase, ProgressEvent, Wanted};
+use super::rows::{Phase, Wanted};
 use super::{Store, StoreError, now};
 use crate::spawner::{LaunchId, LaunchPlan, Seen};
 
@@ -439,78 +439,18 @@ impl Store {
             .collect()
     }
 
-    /// Adds a line of progress for the waiting person.
+    /// Forgets launches that are gone for a week: until then they tell how long starts take.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn add_progress(
-        &self,
-        server_id: i64,
-        kind: &str,
-        percent: i64,
-        message: &str,
-    ) -> Result<(), StoreError> {
+    pub async fn forget_old_launches(&self) -> Result<(), StoreError> {
         sqlx::query(concat!(
-            "INSERT INTO progress (server_id, at, kind, percent, message) VALUES (?, ",
+            "DELETE FROM launches WHERE phase = 'gone' AND ended_at < ",
             now!(),
-            ", ?, ?, ?)"
+            " - 604800000"
         ))
-        .bind(server_id)
-        .bind(kind)
-        .bind(percent)
-        .bind(message)
         .execute(self.pool())
         .await?;
-        Ok(())
-    }
-
-    /// Lines of progress that came after the line `after`, at most 200.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn progress(
-        &self,
-        server_id: i64,
-        after: i64,
-    ) -> Result<Vec<ProgressEvent>, StoreError> {
-        let rows: Vec<(i64, String, i64, String)> = sqlx::query_as(
-            "SELECT id, kind, percent, message FROM progress WHERE server_id = ? AND id > ? ORDER BY id LIMIT 200",
-        )
-        .bind(server_id)
-        .bind(after)
-        .fetch_all(self.pool())
-        .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, kind, percent, message)| ProgressEvent {
-                id,
-                kind,
-                percent,
-                message,
-            })
-            .collect())
-    }
-
-    /// Deletes what is of no use any more: launches long gone but the last of each server, used links, old sessions and codes.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn sweep(&self) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        for statement in [
-            concat!(
-                "DELETE FROM launches WHERE phase = 'gone' AND ended_at < ",
-                now!(),
-                " - 604800000"
-            ),
-            concat!("DELETE FROM oauth_codes WHERE expires < ", now!()),
-            concat!("DELETE FROM tokens WHERE expires < ", now!()),
-            concat!("DELETE FROM sessions WHERE expires < ", now!()),
-            concat!("DELETE FROM links WHERE expires < ", now!(), " - 604800000"),
-        ] {
-            sqlx::query(statement).execute(&mut *tx).await?;
-        }
-        tx.commit().await?;
         Ok(())
     }
 }

@@ -8,6 +8,7 @@
 pub mod launches;
 pub mod links;
 pub mod oauth;
+pub mod progress;
 pub mod queue;
 pub mod routes;
 pub mod rows;
