@@ -173,6 +173,12 @@ impl Hub {
             .current_dir(self.home())
             .env("HOLT_DATA_DIR", &self.data)
             .stdin(Stdio::null());
+        // Where an image is there already, no story builds one unless it says so.
+        if let Ok(image) = std::env::var("HOLT_TEST_IMAGE")
+            && !self.wish.config.contains("image =")
+        {
+            command.env("HOLT__DOCKER__IMAGE", image);
+        }
         for key in &self.wish.removed {
             command.env_remove(key);
         }

@@ -15,7 +15,14 @@ use crate::person::Person;
 /// # Errors
 /// When the engine does not answer.
 pub async fn built() -> Result<Option<String>> {
-    let names = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]).await?;
+    let names = docker(&[
+        "images",
+        "--filter",
+        "label=holt.bind",
+        "--format",
+        "{{.Repository}}:{{.Tag}}",
+    ])
+    .await?;
     Ok(names
         .lines()
         .find(|name| name.starts_with("holt-singleuser:"))

@@ -87,8 +87,27 @@ impl Person {
             answer.status(),
             answer.text().await?
         );
+        let place = answer.url().clone();
+        if place.path() == "/hub/welcome" {
+            person.skip_welcome(&place).await?;
+        }
         person.name = person.who().await?;
         Ok(person)
+    }
+
+    /// Name and password are offered, not demanded.
+    async fn skip_welcome(&self, place: &Url) -> Result<()> {
+        let mut path = place.path().to_owned();
+        if let Some(query) = place.query() {
+            path = format!("{path}?{query}");
+        }
+        let answer = self.post(&path, &[("skip", "1")]).await?;
+        ensure!(
+            answer.status().is_redirection(),
+            "the welcome cannot be skipped: {}",
+            answer.status()
+        );
+        Ok(())
     }
 
     /// Their name.
@@ -351,7 +370,11 @@ impl Person {
     /// When it ends somewhere else.
     pub async fn enter(&self, server: &str) -> Result<()> {
         let page = format!("{}lab", self.prefix(server));
-        let answer = self.open(&page).await?;
+        let mut answer = self.open(&page).await?;
+        if answer.url().path() == "/hub/welcome" {
+            self.skip_welcome(answer.url()).await?;
+            answer = self.open(&page).await?;
+        }
         let (status, url) = (answer.status(), answer.url().clone());
         if !status.is_success() || !url.path().starts_with(&self.prefix(server)) {
             bail!(
