@@ -55,7 +55,7 @@ async fn carry(
 
     let way = route::find(edge, request.uri().path(), &visit).await?;
     record.routed(&way);
-    let credentials = check_revoked(edge, &way, &request, &visit)?;
+    let credentials = check_revoked(edge, &way, &mut request, &visit)?;
 
     if visit.websocket {
         upgrade(edge, &way, request, credentials).await
@@ -78,17 +78,19 @@ async fn carry_internal(
 
 /// Refuses what was signed out, and gives back the credentials that a websocket must be closed by later.
 ///
-/// Only for servers, which remember for minutes who may enter; the hub itself knows.
+/// Only for servers, which remember for minutes who may enter; the hub itself knows. A server's own cookie that was signed out is
+/// taken away instead: then the server asks the hub who comes.
 fn check_revoked(
     edge: &Edge,
     way: &Way,
-    request: &Request<Incoming>,
+    request: &mut Request<Incoming>,
     visit: &Visit,
 ) -> Result<Vec<Hash>, Failure> {
     let revoked = &edge.routes.revoked;
     if matches!(way, Way::Hub(_)) || (revoked.is_empty() && !visit.websocket) {
         return Ok(Vec::new());
     }
+    revoked.take_cookies(request.headers_mut());
     let credentials = credentials(request.headers(), request.uri());
     if revoked.holds(&credentials) {
         return Err(Failure::new(Kind::Revoked));

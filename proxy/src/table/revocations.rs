@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine;
 use holt_spec::control;
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -120,6 +120,43 @@ impl Revoked {
     }
 }
 
+impl Revoked {
+    /// Takes a server's own cookies out of a request when the token in them is revoked, and leaves the rest as it came.
+    ///
+    /// Such a cookie outlives its server in the browser. Without it the next server knows nobody and lets the hub decide anew;
+    /// a refusal here would keep its owner out as long as the browser keeps the cookie.
+    pub(crate) fn take_cookies(&self, headers: &mut HeaderMap) {
+        let is_revoked = |pair: &[u8]| {
+            let token = cookie_pair(pair).and_then(|(_, value)| signed_value(value));
+            token.is_some_and(|token| self.holds(&[hash(&token)]))
+        };
+        let lines: Vec<Vec<&[u8]>> = headers
+            .get_all(header::COOKIE)
+            .iter()
+            .map(|line| line.as_bytes().split(|byte| *byte == b';').collect())
+            .collect();
+        if !lines.iter().flatten().any(|pair| is_revoked(pair)) {
+            return;
+        }
+        let kept: Vec<HeaderValue> = lines
+            .iter()
+            .map(|pairs| {
+                let pairs = pairs.iter().filter(|pair| !is_revoked(pair));
+                pairs.map(|pair| pair.trim_ascii()).collect::<Vec<_>>()
+            })
+            .filter(|pairs| !pairs.is_empty())
+            .map(|pairs| {
+                HeaderValue::from_bytes(&pairs.join(b"; ".as_slice()))
+                    .expect("a part of a header is one")
+            })
+            .collect();
+        headers.remove(header::COOKIE);
+        for line in kept {
+            headers.append(header::COOKIE, line);
+        }
+    }
+}
+
 fn parse(text: &str) -> Option<Hash> {
     hex::decode(text).ok()?.try_into().ok()
 }
@@ -169,15 +206,17 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
         .get_all(header::COOKIE)
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
-        .filter_map(|pair| {
-            let at = pair.iter().position(|byte| *byte == b'=')?;
-            let value = pair[at + 1..].trim_ascii();
-            let value = value
-                .strip_prefix(b"\"")
-                .and_then(|inner| inner.strip_suffix(b"\""))
-                .unwrap_or(value);
-            Some((pair[..at].trim_ascii(), value))
-        })
+        .filter_map(cookie_pair)
+}
+
+fn cookie_pair(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = pair.iter().position(|byte| *byte == b'=')?;
+    let value = pair[at + 1..].trim_ascii();
+    let value = value
+        .strip_prefix(b"\"")
+        .and_then(|inner| inner.strip_suffix(b"\""))
+        .unwrap_or(value);
+    Some((pair[..at].trim_ascii(), value))
 }
 
 /// The value inside a Tornado signed cookie, version 2: `2|1:0|10:<time>|<n>:<name>|<n>:<base64 value>|<signature>`.
@@ -246,6 +285,42 @@ mod tests {
                 "/?q"
             )
             .is_empty()
+        );
+    }
+
+    #[test]
+    fn only_revoked_cookies_of_servers_are_taken_out() {
+        let revoked = Revoked::default();
+        let wanted = control::Revocations {
+            sessions: vec![],
+            tokens: vec![hex::encode(hash(b"t0k"))],
+            keep_seconds: 60,
+        };
+        revoked.add(&wanted).unwrap();
+        let signed = "a=\"2|1:0|10:1700000000|17:jupyterhub-user-a|4:dDBr|0123abcd\"";
+        let other = "b=2|1:0|10:1700000000|17:jupyterhub-user-a|4:b3Ro|0123abcd";
+        let left = |lines: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::COOKIE, line.parse().unwrap());
+            }
+            revoked.take_cookies(&mut headers);
+            let left = headers.get_all(header::COOKIE).iter();
+            left.map(|line| line.to_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            left(&[&format!("x=1; {signed};y=2; {other}")]),
+            [format!("x=1; y=2; {other}")]
+        );
+        assert_eq!(left(&[signed, "x=1;y"]), ["x=1; y"]);
+        assert!(left(&[signed]).is_empty());
+        assert_eq!(left(&["x=1;y;;", other]), ["x=1;y;;", other]);
+        let session = "jupyterhub-session-id=t0k";
+        assert_eq!(
+            left(&[session]),
+            [session],
+            "that one is refused, not taken out"
         );
     }
 
