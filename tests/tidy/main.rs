@@ -17,9 +17,13 @@ fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root.join(folder)];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.strip_prefix(&root).unwrap().display().to_string();
+        for entry in std::fs::read_dir(&folder).expect("the folder can be read") {
+            let path = entry.expect("the folder can be read").path();
+            let name = path
+                .strip_prefix(&root)
+                .expect("it lies below the root")
+                .display()
+                .to_string();
             if path.is_dir() {
                 if !["target", "tests/output", ".git"].contains(&name.as_str())
                     && !name.ends_with("node_modules")
@@ -48,7 +52,7 @@ fn names(cell: &str) -> BTreeSet<String> {
 
 /// The table of `hub/README.md`: rooms in order, and what each may import.
 fn allowed() -> Vec<(String, BTreeSet<String>)> {
-    let text = std::fs::read_to_string(root().join("hub/README.md")).unwrap();
+    let text = std::fs::read_to_string(root().join("hub/README.md")).expect("the hub has a README");
     let rows: Vec<_> = text
         .lines()
         .filter(|line| line.starts_with("| `"))

@@ -1,6 +1,6 @@
 //! The small supervisor behind `holt up`: opens the public listeners, keeps them, and keeps the roles running.
 //!
-//! The children outlive it. The next supervisor finds them by what was written down ([`record`]) or by who answers on their
+//! The children outlive it. The next supervisor finds them by what was written down (`record`) or by who answers on their
 //! sockets, and watches them from then on, so that its death cuts no connection.
 //! A hub that runs another program or other settings is replaced; a proxy is left alone, since browsers hang on it.
 

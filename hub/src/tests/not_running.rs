@@ -69,7 +69,7 @@ async fn people_get_a_page_that_starts_it_and_leads_back() -> Tried {
         answer.location(),
         "/hub/spawn-pending/rook?next=/user/rook/lab/tree/a%2520b%3Fx%3D1"
     );
-    let page = browser.get(&answer.location().to_owned()).await.is(200);
+    let page = browser.get(answer.location()).await.is(200);
     assert!(
         page.body
             .contains("data-to=\"/user/rook/lab/tree/a%20b?x=1\""),
