@@ -90,7 +90,11 @@ pub(super) async fn create(
     let bundle = if image.bindable {
         None
     } else {
-        Some(bundle(servers, server, launch).await?)
+        match parts.spawner.inspect(&launch.id).await {
+            Ok(Seen::Absent) => Some(bundle(servers, server, launch).await?),
+            Ok(_) => return another(servers, lease, server, launch).await,
+            Err(error) => return give_up_or_wait(servers, lease, launch, error).await,
+        }
     };
     match parts
         .spawner
@@ -125,7 +129,21 @@ pub(super) async fn bind(
         Ok(image) => image,
         Err(error) => return give_up_or_wait(servers, lease, launch, error).await,
     };
-    let bundle = bundle(servers, server, launch).await?;
+    let bundle = if image.bindable {
+        match parts.spawner.inspect(&launch.id).await {
+            Ok(Seen::Running { .. }) => return another(servers, lease, server, launch).await,
+            Ok(_) => bundle(servers, server, launch).await?,
+            Err(error) => return give_up_or_wait(servers, lease, launch, error).await,
+        }
+    } else {
+        // It was given all it needs when it was made.
+        Bundle {
+            launch: launch.id.0.clone(),
+            env: std::collections::BTreeMap::new(),
+            files: Vec::new(),
+            command: Vec::new(),
+        }
+    };
     let address = match parts.spawner.bind(&launch.plan, &image, &bundle).await {
         Ok(address) => address,
         // It ended before it had its bundle: nobody's fault, or the fault of a hub that was killed while handing it over.
@@ -257,6 +275,23 @@ async fn bundle(
         files: Vec::new(),
         command: Vec::new(),
     })
+}
+
+/// The launch was given secrets by a hub that was killed, or cut off, before it wrote that down. They died with it, and new ones would
+/// not reach what runs: another launch takes its place.
+async fn another(
+    servers: &Servers,
+    lease: &Lease,
+    server: &ServerRow,
+    launch: &LaunchRow,
+) -> Result<Taken, StepError> {
+    if server.attempts + 1 < ATTEMPTS {
+        info!(launch.id = %launch.id, "Launch {} was given its secrets by a hub that is gone; another follows", launch.id);
+        return retire(servers, lease, launch, StopReason::Again).await;
+    }
+    let words =
+        format!("The server was cut off while it started, {ATTEMPTS} times. Start it again.");
+    fail(servers, lease, launch, words).await
 }
 
 /// An engine that may answer later is waited for until the start's time is up; anything else ends the start.
