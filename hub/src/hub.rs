@@ -387,6 +387,8 @@ struct ServerCredentials {
     public_url: String,
     default_url: String,
     environment: BTreeMap<String, String>,
+    /// Seconds between a server's posts that it is used; none is its own default of five minutes.
+    activity_interval: Option<u64>,
     /// `http://address:port` of the internal listener, once it is known. It never changes after that.
     internal_url: OnceLock<String>,
 }
@@ -398,6 +400,11 @@ impl ServerCredentials {
             public_url: settings.public_url(),
             default_url: settings.server.default_url.clone(),
             environment: settings.server.environment.clone(),
+            // A kernel that works with no tab open must be heard of before its server counts as idle.
+            activity_interval: settings
+                .server
+                .idle_timeout
+                .map(|idle| (idle.as_secs() / 3).clamp(1, 300)),
             internal_url: OnceLock::new(),
         };
         if let Some(meeting) = kept_meeting(store).await? {
@@ -439,7 +446,7 @@ impl Credentials for ServerCredentials {
             port: plan.port,
             memory_limit: plan.memory_bytes,
             cpu_limit: plan.cpus,
-            activity_interval: None,
+            activity_interval: self.activity_interval,
             default_url: Some(&self.default_url),
             root_dir: None,
             extra: &self.environment,

@@ -285,3 +285,22 @@ async fn a_foreign_launch_is_ended_after_its_grace() -> Result<()> {
     )
     .await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kernel_that_works_with_the_tab_closed_keeps_its_server() -> Result<()> {
+    let hub = hub("[server]\nidle_timeout = \"9s\"").await?;
+    let rook = Person::user(&hub, "Rook").await?;
+    rook.start("").await?;
+    let kernel = Kernel::started(&rook, "").await?;
+    kernel
+        .leave_running("import time\nfor _ in range(25):\n    print('.')\n    time.sleep(1)")
+        .await?;
+    let left = std::time::Instant::now();
+    rook.until_stopped("", SOON * 2).await?;
+    let lived = left.elapsed();
+    ensure!(
+        lived > Duration::from_secs(22),
+        "stopped after {lived:?}, in the middle of its work"
+    );
+    Ok(())
+}

@@ -24,6 +24,8 @@ async fn hub_with(image: &str) -> Result<Hub> {
     docker::engine_answers().await?;
     Wish::default()
         .config(&format!("[docker]\nimage = \"{image}\""))
+        // A server posts that it is used three times within this.
+        .config("[server]\nidle_timeout = \"45s\"")
         .start()
         .await
 }
