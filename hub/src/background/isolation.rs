@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use metrics::gauge;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Passes, pause};
-use crate::spawner::IsolationReport;
+use crate::metrics::ISOLATION_WEAK;
+use crate::spawner::{IsolationReport, WayResult};
 
 /// How often.
 const PERIOD: Duration = Duration::from_secs(300);
@@ -29,8 +31,15 @@ impl IsolationState {
             .clone()
     }
 
-    /// Keeps a report.
+    /// Keeps a report, and counts the ways that are not as they should be.
     pub fn keep(&self, report: IsolationReport) {
+        let weak = report
+            .ways
+            .iter()
+            .filter(|way| way.result != WayResult::Good)
+            .count();
+        #[expect(clippy::cast_precision_loss, reason = "there are a dozen ways")]
+        gauge!(ISOLATION_WEAK).set(weak as f64);
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
     }
 }
@@ -45,7 +54,7 @@ pub(super) async fn run(passes: Passes, stop: CancellationToken) {
             info!("The firewall rules of notebook servers had been taken away and were put back");
         }
         for way in &report.ways {
-            if way.result == crate::spawner::WayResult::Bad {
+            if way.result == WayResult::Bad {
                 warn!(
                     way = way.way,
                     fix = way.fix,

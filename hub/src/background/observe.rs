@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use metrics::gauge;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::Passes;
+use crate::metrics::ENGINE_UP;
 use crate::spawner::{Event, LaunchId, Seen};
 use crate::store::StoreError;
 
@@ -48,7 +50,9 @@ async fn look(passes: &Passes, launch: &LaunchId) -> Result<(), StoreError> {
 async fn list(passes: &Passes) -> Result<(), StoreError> {
     // Rows first: a launch made after they were read is not taken for absent.
     let open = passes.store.open_launches().await?;
-    let found: HashMap<LaunchId, Seen> = match passes.spawner.list().await {
+    let listed = passes.spawner.list().await;
+    gauge!(ENGINE_UP).set(if listed.is_ok() { 1.0 } else { 0.0 });
+    let found: HashMap<LaunchId, Seen> = match listed {
         Ok(found) => found
             .into_iter()
             .map(|found| (found.launch, found.seen))

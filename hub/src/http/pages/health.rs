@@ -9,7 +9,7 @@ use super::super::HubState;
 use super::super::caller::ApiCaller;
 use super::super::error::Failure;
 use crate::access::scopes::Target;
-use crate::metrics::{SERVERS, USERS};
+use crate::metrics::{QUEUE, SERVERS, USERS};
 use crate::servers::ServerState;
 
 /// `GET /hub/health`: this process answers.
@@ -78,6 +78,13 @@ pub(in crate::http) async fn metrics(
                 .count() as f64,
         );
     }
+    #[expect(clippy::cast_precision_loss, reason = "nobody has that many servers")]
+    gauge!(QUEUE).set(
+        servers
+            .iter()
+            .filter(|server| server.state == ServerState::Queued)
+            .count() as f64,
+    );
     let headers = [(
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
