@@ -107,6 +107,11 @@ impl Place {
 }
 
 impl Overrides {
+    /// Whether the flags say where the hub is.
+    fn says_where(&self) -> bool {
+        self.listen.is_some() || self.public_url.is_some()
+    }
+
     fn load(&self) -> Result<Settings, Failure> {
         let sources = Sources {
             listen: self.listen.clone(),

@@ -432,6 +432,13 @@ fn a_link_can_be_made_for_the_administrator_and_for_others() {
         "{printed}"
     );
     assert_eq!(printed.lines().count(), 1);
+    // The port was a flag of `up`: nobody has to say it again.
+    let link = place.run(&["user", "link"]);
+    let printed = String::from_utf8_lossy(&link.stdout).into_owned();
+    assert!(
+        printed.starts_with(&format!("http://{}/hub/link/", up.address())),
+        "{printed}"
+    );
     let name = "Ünï \"Cödé\" (WMF)'s";
     assert!(place.run(&["user", "add", name]).status.success());
     assert_eq!(place.run(&["user", "add", name]).status.code(), Some(64));

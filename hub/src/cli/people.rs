@@ -11,12 +11,15 @@ use crate::store::Store;
 use crate::store::links::LinkKind;
 use crate::store::users::User;
 use crate::supervisor;
+use crate::supervisor::lock::{LockError, UpLock};
 use crate::users::{self, UsersError};
 
 /// How long a sign-in link works.
 const LINK_LIFE: Duration = Duration::from_secs(30 * 60);
 /// The same, in words.
 pub(super) const LINK_LIFE_WORDS: &str = "30 minutes";
+/// Where a running `up` keeps what the outside calls it.
+const PUBLIC_URL: &str = "up.public_url";
 /// Users read at once.
 const PAGE: u32 = 500;
 
@@ -54,21 +57,23 @@ impl UserCommand {
     pub(super) async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Link(link) => {
+                let asked = link.overrides.says_where();
                 let (settings, store) = open(link.overrides.load()?).await?;
                 let user = match link.name {
                     Some(name) => by_name(&store, &name).await?,
                     None => first_administrator(&store).await?,
                 };
-                print_link(&settings, &store, &user).await
+                print_link(&settings, &store, &user, asked).await
             }
             Self::List(place) => {
                 let (_, store) = open(place.load()?).await?;
                 list(&store).await
             }
             Self::Add(add) => {
+                let asked = add.overrides.says_where();
                 let (settings, store) = open(add.overrides.load()?).await?;
                 let user = users::create(&store, &add.name, add.admin).await?;
-                print_link(&settings, &store, &user).await
+                print_link(&settings, &store, &user, asked).await
             }
         }
     }
@@ -123,10 +128,33 @@ async fn by_name(store: &Store, name: &str) -> Result<User, Failure> {
     }
 }
 
-async fn print_link(settings: &Settings, store: &Store, user: &User) -> Result<(), Failure> {
-    // A running `up` knows the port when none was asked for.
-    let public_url = settings.public_url_at(supervisor::listen_of(settings));
-    let link = link(store, user, &public_url).await?;
+/// What the outside calls the hub: what this command was told, else what a running `up` knows, whose flags and environment may differ
+/// from ours, else what the settings say.
+async fn public_url(settings: &Settings, store: &Store, asked: bool) -> Result<String, Failure> {
+    if !asked
+        && matches!(
+            UpLock::take(&settings.data_dir),
+            Err(LockError::Held { .. })
+        )
+        && let Some(url) = store.setting(PUBLIC_URL).await?
+    {
+        return Ok(url);
+    }
+    Ok(settings.public_url_at(supervisor::listen_of(settings)))
+}
+
+/// Keeps what this `up` is called from outside, for links that are made while it runs.
+pub(super) async fn keep_public_url(store: &Store, url: &str) -> Result<(), Failure> {
+    Ok(store.replace_setting(PUBLIC_URL, url).await?)
+}
+
+async fn print_link(
+    settings: &Settings,
+    store: &Store,
+    user: &User,
+    asked: bool,
+) -> Result<(), Failure> {
+    let link = link(store, user, &public_url(settings, store, asked).await?).await?;
     let _ = writeln!(
         std::io::stderr(),
         "This link signs {} in, once, for {LINK_LIFE_WORDS}:",

@@ -241,6 +241,7 @@ impl Up {
 
     /// Prints the link, alone on its line of standard output.
     async fn announce(&self) -> Result<(), Failure> {
+        people::keep_public_url(&self.store, &self.url).await?;
         match people::first_link(&self.store, &self.url).await? {
             Some(link) => {
                 self.terminal.say(format!(

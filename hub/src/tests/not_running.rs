@@ -48,6 +48,9 @@ async fn people_get_a_page_that_starts_it_and_leads_back() -> Tried {
     let hub = TestHub::new().await?;
     let user = hub.user("rook").await?;
     let mut browser = hub.signed_in(&user).await;
+    // A link without the hub's prefix is led to it.
+    let answer = browser.get("/user-redirect/git-pull?repo=x").await.is(303);
+    assert_eq!(answer.location(), "/hub/user-redirect/git-pull?repo=x");
     let answer = browser.get("/user/rook/lab/tree/a%20b?x=1").await.is(303);
     assert_eq!(answer.location(), "/hub/user/rook/lab/tree/a%20b?x=1");
     let page = browser

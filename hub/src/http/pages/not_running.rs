@@ -49,7 +49,21 @@ pub(in crate::http) async fn elsewhere(
     if !is_read {
         return Failure::not_found().into_response();
     }
-    if path.starts_with("/user/") || path == "/user" {
+    // Links of old and by hand leave the hub's prefix out.
+    if ["/user/", "/user-redirect/", "/spawn/"]
+        .iter()
+        .any(|prefix| path.starts_with(prefix))
+        || [
+            "/user",
+            "/user-redirect",
+            "/spawn",
+            "/home",
+            "/login",
+            "/logout",
+            "/admin",
+        ]
+        .contains(&path.as_str())
+    {
         let rest = request
             .uri()
             .path_and_query()
