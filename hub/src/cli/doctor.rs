@@ -1,8 +1,10 @@
 //! `holt doctor`: what on this machine would stop a notebook server or break its isolation, and how to mend it.
 
 use std::io::Write;
+use std::time::Duration;
 
 use super::Failure;
+use super::terminal::Terminal;
 use super::tools;
 use crate::config::Settings;
 use crate::engine::{self, Engine};
@@ -15,6 +17,8 @@ use crate::supervisor::lock::{LockError, UpLock};
 const LITTLE_SPACE: u64 = 6 << 30;
 /// Less than this stops everything.
 const NO_SPACE: u64 = 256 << 20;
+/// Trying the forbidden ways takes seconds, and at first the making of a small image.
+const TRYING: Duration = Duration::from_secs(300);
 /// The exit code when something is wrong.
 const WRONG: u8 = 1;
 
@@ -155,9 +159,33 @@ async fn spawner(settings: &Settings) -> Vec<Finding> {
     }
     if matches!(engine, Engine::Docker { .. }) {
         let docker = crate::hub::docker_settings(settings);
-        findings.extend(
-            docker::diagnose(&docker, settings.data_dir.path(), settings.proxy.listen).await,
-        );
+        let looked = docker::diagnose(&docker).await;
+        let answers = looked.iter().all(|finding| finding.level != Level::Error);
+        findings.extend(looked);
+        if answers {
+            findings.extend(isolation(settings).await);
+        }
     }
     findings
+}
+
+/// Tries every forbidden way from a throwaway container, as `up` does before others can come in.
+async fn isolation(settings: &Settings) -> Vec<Finding> {
+    let terminal = Terminal::new();
+    terminal.progress(None, "Trying what a notebook server can reach");
+    let report = tokio::time::timeout(TRYING, crate::hub::try_isolation(settings)).await;
+    terminal.done();
+    let untried = |why: String| {
+        vec![Finding {
+            level: Level::Error,
+            what: format!("the isolation of servers could not be tried: {why}"),
+            fix: Some("mend the above, then look again".to_owned()),
+        }]
+    };
+    match report {
+        Ok(Ok(Some(report))) => docker::findings_of(&report),
+        Ok(Ok(None)) => Vec::new(),
+        Ok(Err(error)) => untried(format!("{error:#}")),
+        Err(_) => untried(format!("it took longer than {} s", TRYING.as_secs())),
+    }
 }

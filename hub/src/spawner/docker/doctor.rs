@@ -1,6 +1,5 @@
 //! What on this machine would stop a start or break isolation, and how to mend it.
 
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use bollard::models::SystemInfo;
@@ -68,13 +67,9 @@ impl Finding {
     }
 }
 
-/// Looks at engine, image, port, disk and clock. Changes nothing.
-pub async fn diagnose(
-    settings: &DockerSettings,
-    data_dir: &Path,
-    listen: SocketAddr,
-) -> Vec<Finding> {
-    let mut findings = vec![port(listen), disk(data_dir, "the data directory")];
+/// Looks at engine, image, the engine's disk and clock. Changes nothing.
+pub async fn diagnose(settings: &DockerSettings) -> Vec<Finding> {
+    let mut findings = Vec::new();
     match detect(settings.host.as_deref()).await {
         Detected::None => findings.push(Finding::warning(
             "no container engine is installed: notebooks would run as local processes, for one user",
@@ -210,26 +205,6 @@ fn limits(info: &SystemInfo) -> Vec<Finding> {
         .collect()
 }
 
-fn port(listen: SocketAddr) -> Finding {
-    if listen.port() == 0 {
-        return Finding::fine("any free port is taken");
-    }
-    match TcpListener::bind(listen) {
-        Ok(_) => Finding::fine(format!("{listen} is free")),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Finding::warning(
-            format!("something listens on {listen}: this hub, or another program"),
-            format!(
-                "if no hub is running, see who it is (ss -ltnp sport = :{}), or set another --listen",
-                listen.port()
-            ),
-        ),
-        Err(error) => Finding::error(
-            format!("{listen} cannot be listened on: {error}"),
-            "set another --listen",
-        ),
-    }
-}
-
 fn disk(path: &Path, what: &str) -> Finding {
     // A directory that is not there yet will be made on its parent's disk.
     let there = path.ancestors().find(|path| path.exists());
@@ -269,8 +244,7 @@ mod tests {
             host: Some("unix:///nowhere/docker.sock".into()),
             ..DockerSettings::default()
         };
-        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let findings = diagnose(&settings, Path::new("/tmp"), listen).await;
+        let findings = diagnose(&settings).await;
         let worst = findings.iter().max_by_key(|finding| finding.level).unwrap();
         assert_eq!(worst.level, Level::Error);
         assert!(
@@ -280,13 +254,6 @@ mod tests {
                 .unwrap()
                 .contains("systemctl start docker")
         );
-    }
-
-    #[test]
-    fn a_port_that_is_taken_is_told() {
-        let held = TcpListener::bind("127.0.0.1:0").unwrap();
-        let finding = port(held.local_addr().unwrap());
-        assert_eq!(finding.level, Level::Warning);
     }
 
     #[test]
