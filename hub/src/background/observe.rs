@@ -52,6 +52,7 @@ async fn list(passes: &Passes) -> Result<(), StoreError> {
     let open = passes.store.open_launches().await?;
     let listed = passes.spawner.list().await;
     gauge!(ENGINE_UP).set(if listed.is_ok() { 1.0 } else { 0.0 });
+    passes.servers.engine_answers(listed.is_ok());
     let found: HashMap<LaunchId, Seen> = match listed {
         Ok(found) => found
             .into_iter()

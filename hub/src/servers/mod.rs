@@ -15,6 +15,7 @@ mod stop;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -107,6 +108,8 @@ struct Inner {
     image_problem: Mutex<Option<String>>,
     /// The image as it was found last, and when. A plain lock: held for a copy only.
     found: Mutex<Option<(Instant, Image)>>,
+    /// The engine did not answer when it was last asked.
+    engine_away: AtomicBool,
     /// Why nothing new is started. A plain lock: held for a copy only.
     held: Mutex<Option<String>>,
 }
@@ -123,6 +126,7 @@ impl Servers {
                 image: Mutex::new(None),
                 image_problem: Mutex::new(None),
                 found: Mutex::new(None),
+                engine_away: AtomicBool::new(false),
                 held: Mutex::new(None),
             }),
         }
@@ -343,14 +347,29 @@ impl Servers {
         self.wake();
     }
 
+    /// Says whether the engine answers. While it does not, nothing new is started.
+    pub fn engine_answers(&self, answers: bool) {
+        let away = !answers;
+        if self.inner.engine_away.swap(away, Ordering::SeqCst) != away {
+            self.wake();
+        }
+    }
+
     /// Why nothing new is started just now.
     #[must_use]
     pub fn held(&self) -> Option<String> {
-        self.inner
+        let held = self
+            .inner
             .held
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+            .clone();
+        held.or_else(|| {
+            let away = self.inner.engine_away.load(Ordering::SeqCst);
+            away.then(|| {
+                "The container engine does not answer; starts go on when it does".to_owned()
+            })
+        })
     }
 
     /// Why the image could not be had when it was last asked for.

@@ -303,6 +303,15 @@ async fn give_up_or_wait(
 ) -> Result<Taken, StepError> {
     let left = Servers::left(launch, servers.inner.parts.settings.start_timeout);
     if error.is_retryable() && !left.is_zero() {
+        let store = &servers.inner.parts.store;
+        store
+            .add_progress(
+                lease.server_id,
+                "step",
+                5,
+                "The container engine does not answer; trying again",
+            )
+            .await?;
         return Err(error.into());
     }
     let words = crate::error_chain(&error);
