@@ -23,7 +23,9 @@ use crate::store::launches::{LaunchRow, Lease, StopReason};
 /// Launches made for one wish before the start is called failed.
 const ATTEMPTS: i64 = 3;
 /// Between two looks at a server that does not answer yet.
-const PROBE_PAUSE: Duration = Duration::from_millis(40);
+const PROBE_PAUSE: Duration = Duration::from_millis(15);
+/// As many looks as make about a second.
+const LOOKS: u32 = 50;
 
 /// Makes the image ready. As long as it is being built, the waiting person reads how far it is; this time is nobody's time-out.
 pub(super) async fn prepare(
@@ -243,7 +245,7 @@ async fn answering(
             return Ok(Ended::Answers(address, answer));
         }
         // About once a second, and at once when something ended: is it still there, and where?
-        if looks.is_multiple_of(20) {
+        if looks.is_multiple_of(LOOKS) {
             match spawner.inspect(&launch.id).await {
                 Ok(Seen::Running { address: now }) => address = now.or(address),
                 Ok(seen @ (Seen::Exited { .. } | Seen::Absent | Seen::Created)) => {

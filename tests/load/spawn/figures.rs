@@ -60,8 +60,9 @@ impl Figures {
             for (side, races) in sides {
                 let all = median(&races.iter().map(|race| race.all).collect::<Vec<_>>());
                 let middle = median(&races.iter().map(|race| race.middle).collect::<Vec<_>>());
+                let best = races.iter().map(|race| race.all).fold(f64::MAX, f64::min);
                 println!(
-                    "{users} at once, {side:<10} median of {} rounds: all after {all:.2} s, middle {middle:.2} s",
+                    "{users} at once, {side:<10} median of {} rounds: all after {all:.2} s (best {best:.2} s), middle {middle:.2} s",
                     races.len()
                 );
                 medians.insert(*side, (all, middle));

@@ -35,14 +35,6 @@ impl Shared {
         let what = "create a container";
         let _turn = self.starts.acquire().await.expect("never closed");
         let name = self.names.container(&plan.launch);
-        if self
-            .find(&name)
-            .await
-            .map_err(|trouble| trouble.doing(what))?
-            .is_some()
-        {
-            return self.adopt(&name, &plan.launch).await;
-        }
         let home = self.home_mount(&plan.home).await?;
         let body = self.describe(plan, image, bundle, home);
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
@@ -52,7 +44,7 @@ impl Shared {
             .await;
         match made {
             Ok(_) => Ok(()),
-            // Somebody made it between our look and our call: that can only be this launch.
+            // Made by an earlier call, or by one that is still under way. Asking first would cost every start a round trip.
             Err(Trouble::Conflict(_)) => self.adopt(&name, &plan.launch).await,
             Err(trouble) => Err(trouble.doing(what)),
         }
