@@ -22,7 +22,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 /// The database's clock in milliseconds, for use in `concat!`.
 macro_rules! now {
@@ -102,7 +102,9 @@ impl Store {
         };
         let pool = SqlitePoolOptions::new()
             .max_connections(8)
-            .acquire_timeout(BUSY_TIMEOUT)
+            // Longer than a statement waits, so that a lock of another program is told as what it is.
+            .acquire_timeout(BUSY_TIMEOUT + Duration::from_secs(2))
+            .after_release(|connection, _| Box::pin(is_clean(connection)))
             .connect_with(options)
             .await
             .map_err(unusable)?;
@@ -221,6 +223,14 @@ impl Store {
 }
 
 /// What to do about a database that does not open.
+/// Whether a connection can be used again. When the disk is full, SQLite rolls back by itself; the connection still counts itself in a
+/// transaction then and refuses to begin another for ever, so it is closed.
+async fn is_clean(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // A rollback may still be on its way; this waits for it.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
+}
+
 fn fix_for(cause: &sqlx::Error) -> &'static str {
     let text = cause.to_string();
     if text.contains("not a database") || text.contains("malformed") {
@@ -229,7 +239,7 @@ fn fix_for(cause: &sqlx::Error) -> &'static str {
         "make its directory writable for the user Holt runs as"
     } else if text.contains("full") {
         "the disk is full; free some space"
-    } else if text.contains("locked") {
+    } else if text.contains("locked") || matches!(cause, sqlx::Error::PoolTimedOut) {
         "another program holds it locked; end that program"
     } else {
         "see the cause"
@@ -258,6 +268,36 @@ mod tests {
         let error = Store::open(&path).await.expect_err("it is no database");
         assert!(error.to_string().contains("the file is damaged"), "{error}");
         assert_eq!(std::fs::read_to_string(&path)?, "x".repeat(4096));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_got_over() -> Result<(), Box<dyn std::error::Error>> {
+        let directory = tempfile::tempdir()?;
+        let store = Store::open(&directory.path().join("holt.db")).await?;
+        for _ in 0..3 {
+            let mut tx = store.write().await?;
+            let pages: i64 = sqlx::query_scalar("PRAGMA page_count")
+                .fetch_one(&mut *tx)
+                .await?;
+            sqlx::query(sqlx::AssertSqlSafe(format!(
+                "PRAGMA max_page_count = {pages}"
+            )))
+            .execute(&mut *tx)
+            .await?;
+            let full = sqlx::query(
+                "INSERT INTO settings (key, value) VALUES ('big', hex(zeroblob(1000000)))",
+            )
+            .execute(&mut *tx)
+            .await
+            .expect_err("there is no page left");
+            assert!(full.to_string().contains("full"), "{full}");
+        }
+        // Space is back: whichever connections are there can all write.
+        for key in ["a", "b", "c"] {
+            store.replace_setting(key, "1").await?;
+            store.write().await?.commit().await?;
+        }
         Ok(())
     }
 }
