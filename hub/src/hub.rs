@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -389,8 +389,8 @@ struct ServerCredentials {
     environment: BTreeMap<String, String>,
     /// Seconds between a server's posts that it is used; none is its own default of five minutes.
     activity_interval: Option<u64>,
-    /// `http://address:port` of the internal listener, once it is known. It never changes after that.
-    internal_url: OnceLock<String>,
+    /// `http://address:port` of the internal listener, once it is known. It changes only when the hub moves into a container or out.
+    internal_url: RwLock<String>,
 }
 
 impl ServerCredentials {
@@ -405,7 +405,7 @@ impl ServerCredentials {
                 .server
                 .idle_timeout
                 .map(|idle| (idle.as_secs() / 3).clamp(1, 300)),
-            internal_url: OnceLock::new(),
+            internal_url: RwLock::default(),
         };
         if let Some(meeting) = kept_meeting(store).await? {
             credentials.meet(&meeting);
@@ -414,7 +414,11 @@ impl ServerCredentials {
     }
 
     fn meet(&self, meeting: &Meeting) {
-        let _ = self.internal_url.set(format!("http://{}", meeting.listen));
+        let mut url = self
+            .internal_url
+            .write()
+            .expect("nothing panics while it is held");
+        *url = format!("http://{}", meeting.listen);
     }
 }
 
@@ -436,11 +440,16 @@ impl Credentials for ServerCredentials {
             },
         )
         .await?;
+        let internal_url = self
+            .internal_url
+            .read()
+            .expect("nothing panics while it is held")
+            .clone();
         Ok(crate::oauth_provider::environment(&EnvInput {
             secrets: &secrets,
             user_name: &server.user,
             server_name: &server.name,
-            internal_url: self.internal_url.get().map_or("", String::as_str),
+            internal_url: &internal_url,
             public_url: &self.public_url,
             bind_host: "0.0.0.0",
             port: plan.port,

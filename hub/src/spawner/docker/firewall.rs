@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::Shared;
-use super::names::Names;
-use super::network::Net;
 use super::oneshot::{OneShot, Output};
 use super::rules::{Bridges, Rules, resolvers};
 use crate::spawner::SpawnerError;
@@ -24,7 +22,7 @@ pub(super) struct Tables {
 impl Shared {
     /// Sees to it that the tables are as they should be; true when they had been and something had changed them.
     pub(super) async fn ensure_firewall(&self) -> Result<bool, SpawnerError> {
-        let Some(rules) = self.rules() else {
+        let Some(rules) = self.rules().await? else {
             return Ok(false);
         };
         // One at a time: two at once would each take the other's for a stranger's.
@@ -117,46 +115,46 @@ impl Shared {
     }
 
     /// What the rules shall be; none before the network is there.
-    fn rules(&self) -> Option<Rules> {
-        let net = self.net()?;
+    async fn rules(&self) -> Result<Option<Rules>, SpawnerError> {
         let meeting = self
             .meeting
             .lock()
             .expect("nothing panics while it is held")
-            .clone()?;
-        let IpAddr::V4(address) = meeting.listen.ip() else {
-            return None;
+            .clone();
+        let (Some(net), Some(meeting)) = (self.net(), meeting) else {
+            return Ok(None);
         };
-        Some(make_rules(
-            &self.names,
-            &net,
-            address,
-            meeting.listen.port(),
-            &self.settings.allowed_ports,
-        ))
+        let IpAddr::V4(address) = meeting.listen.ip() else {
+            return Ok(None);
+        };
+        let more = &self.settings.allowed_ports;
+        Ok(Some(Rules {
+            table: self.names.table(),
+            bridge: net.bridge.clone(),
+            subnet: net.subnet,
+            meeting: address,
+            is_hub_inside: net.hub == Some(address),
+            ports: std::iter::once(meeting.listen.port())
+                .chain(more.iter().copied())
+                .collect(),
+            resolvers: self.machine_resolvers().await?,
+        }))
     }
-}
 
-fn make_rules(
-    names: &Names,
-    net: &Net,
-    meeting: std::net::Ipv4Addr,
-    port: u16,
-    more: &[u16],
-) -> Rules {
-    // The engine gives containers what systemd-resolved asks, where that is the machine's name server.
-    let text = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"]
-        .iter()
-        .filter_map(|path| std::fs::read_to_string(path).ok())
-        .collect::<Vec<_>>()
-        .join("\n");
-    Rules {
-        table: names.table(),
-        bridge: net.bridge.clone(),
-        subnet: net.subnet,
-        meeting,
-        ports: std::iter::once(port).chain(more.iter().copied()).collect(),
-        resolvers: resolvers(&text),
+    /// The name servers of the engine's machine.
+    async fn machine_resolvers(&self) -> Result<Vec<IpAddr>, SpawnerError> {
+        if self.own().await?.is_some() {
+            // Our own container may be told others. One on the machine's network is told the machine's.
+            let command = ["cat", "/etc/resolv.conf"].map(str::to_owned).to_vec();
+            return Ok(resolvers(&self.in_host_network(command).await?.text));
+        }
+        // The engine gives containers what systemd-resolved asks, where that is the machine's name server.
+        let text = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"]
+            .iter()
+            .filter_map(|path| std::fs::read_to_string(path).ok())
+            .collect::<Vec<_>>()
+            .join("\n");
+        Ok(resolvers(&text))
     }
 }
 

@@ -18,11 +18,23 @@ use super::Shared;
 use super::engine::or_absent;
 use super::names::{LABEL_HELPER, LABEL_HUB, is_key};
 use super::oneshot::OneShot;
+use super::own::Word;
 use super::settings::{HomeKind, NOTEBOOK_UID};
 use crate::spawner::SpawnerError;
 
 /// Label of a home's volume: the key.
 const LABEL_HOME: &str = "holt.home";
+/// The directory of all homes, below the data directory.
+const HOMES: &str = "homes";
+
+/// Where homes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Homes {
+    /// Below this directory of the engine's machine, which is our own `homes`.
+    Directory(PathBuf),
+    /// In volumes of the engine.
+    Volumes,
+}
 
 impl Shared {
     /// Sees to it that the home is there and is the notebook user's, and says how to mount it.
@@ -33,9 +45,9 @@ impl Shared {
                 format!("{key:?} is no key of a home"),
             ));
         }
-        let (typ, source) = match self.settings.homes {
-            HomeKind::Bind => (MountType::BIND, self.home_directory(key).await?),
-            HomeKind::Volume => (MountType::VOLUME, self.home_volume(key).await?),
+        let (typ, source) = match self.homes().await? {
+            Homes::Directory(homes) => (MountType::BIND, self.home_directory(homes, key).await?),
+            Homes::Volumes => (MountType::VOLUME, self.home_volume(key).await?),
         };
         Ok(Mount {
             target: Some(self.settings.home_path.clone()),
@@ -45,11 +57,76 @@ impl Shared {
         })
     }
 
-    async fn home_directory(&self, key: &str) -> Result<String, SpawnerError> {
+    /// Where homes are. Found out once.
+    async fn homes(&self) -> Result<&Homes, SpawnerError> {
+        self.homes.get_or_try_init(|| self.find_homes()).await
+    }
+
+    async fn find_homes(&self) -> Result<Homes, SpawnerError> {
+        let here = self.homes_path();
+        if self.settings.homes == HomeKind::Volume {
+            return Ok(Homes::Volumes);
+        }
+        let Some(own) = self.own().await? else {
+            return Ok(Homes::Directory(here));
+        };
+        // The engine knows directories of its machine, not of our container.
+        if let Some(data_dir) = own.on_the_machine(&self.data_dir) {
+            let there = data_dir.join(HOMES);
+            if self.is_same_directory(&here, &there).await? {
+                return Ok(Homes::Directory(there));
+            }
+        }
+        let mut entries = std::fs::read_dir(&here).into_iter().flatten().flatten();
+        if entries.any(|entry| !entry.file_name().to_string_lossy().starts_with('.')) {
+            return Err(refused(
+                "find the homes",
+                format!(
+                    "{} has homes, but the engine does not see them: mount the data directory into the hub's container from a \
+                     directory or volume of the engine's machine",
+                    here.display()
+                ),
+            ));
+        }
+        tracing::warn!(
+            "The data directory is inside the hub's container, where the engine cannot mount homes from: homes are volumes. \
+             Mount it from a directory or volume of the engine's machine to have them together"
+        );
+        Ok(Homes::Volumes)
+    }
+
+    /// Whether `there` on the engine's machine is `here`: a word written here is read by a container that has it mounted.
+    async fn is_same_directory(&self, here: &Path, there: &Path) -> Result<bool, SpawnerError> {
+        let what = "find the homes";
+        let folder = here.to_owned();
+        let written = tokio::task::spawn_blocking(move || {
+            make_all_homes(&folder)?;
+            Word::write(&folder)
+        })
+        .await;
+        let word = written
+            .map_err(|error| refused(what, error.to_string()))?
+            .map_err(|error| refused(what, format!("{}: {error}", here.display())))?;
+        let shot = OneShot {
+            command: vec!["cat".into(), format!("/homes/{}", word.name())],
+            mounts: vec![bind(there, "/homes")],
+            ..OneShot::new("homes")
+        };
+        match self.run_helper(shot).await {
+            Ok(output) => Ok(word.is_in(output.text.as_bytes())),
+            // The engine has no such directory.
+            Err(SpawnerError::Refused { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the home here, and says where the engine has it: `there` is how its machine sees the directory of all.
+    async fn home_directory(&self, there: &Path, key: &str) -> Result<String, SpawnerError> {
         let what = "make a home directory";
         let homes = self.homes_path();
         let path = homes.join(key);
-        let text = path
+        let text = there
+            .join(key)
             .to_str()
             .ok_or_else(|| refused(what, "the data directory's path is not UTF-8".into()))?
             .to_owned();
@@ -61,7 +138,7 @@ impl Shared {
         if is_owned {
             return Ok(text);
         }
-        let mount = bind(&homes, "/homes");
+        let mount = bind(there, "/homes");
         let output = self
             .run_helper(OneShot {
                 capabilities: vec!["CHOWN"],
@@ -136,7 +213,7 @@ impl Shared {
         if !is_key(key) {
             return Err(refused(what, format!("{key:?} is no key of a home")));
         }
-        if self.settings.homes == HomeKind::Volume {
+        let Homes::Directory(there) = self.homes().await? else {
             let name = self.names.volume(key);
             let answer = self
                 .engine
@@ -149,7 +226,7 @@ impl Shared {
             return or_absent(answer)
                 .map(|_| ())
                 .map_err(|trouble| trouble.doing(what));
-        }
+        };
         let home = self.homes_path().join(key);
         match std::fs::symlink_metadata(&home) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -163,7 +240,7 @@ impl Shared {
         let output = self
             .run_helper(OneShot {
                 user: Some(format!("{NOTEBOOK_UID}:{NOTEBOOK_UID}")),
-                mounts: vec![bind(&home, "/home-of")],
+                mounts: vec![bind(&there.join(key), "/home-of")],
                 command: ["sh", "-c", "cd /home-of && find . -mindepth 1 -type d ! -perm -700 -exec chmod u+rwx {} \\; ; find . -mindepth 1 -delete"]
                     .map(str::to_owned)
                     .to_vec(),
@@ -183,7 +260,7 @@ impl Shared {
 
     /// The directory of all homes.
     pub(super) fn homes_path(&self) -> PathBuf {
-        self.data_dir.join("homes")
+        self.data_dir.join(HOMES)
     }
 
     /// Labels of a throwaway container.
@@ -192,12 +269,17 @@ impl Shared {
     }
 }
 
+/// Makes the directory of all homes.
+fn make_all_homes(path: &Path) -> Result<(), Errno> {
+    match rustix::fs::mkdir(path, Mode::from_raw_mode(0o711)) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes `parent/name` and gives it to the notebook user; false when this process may not give it.
 fn make_directory(parent: &Path, name: &str) -> Result<bool, Errno> {
-    match rustix::fs::mkdir(parent, Mode::from_raw_mode(0o711)) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(error),
-    }
+    make_all_homes(parent)?;
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
     let parent = rustix::fs::open(parent, flags, Mode::empty())?;
     match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o700)) {

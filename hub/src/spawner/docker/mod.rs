@@ -2,7 +2,8 @@
 //!
 //! The files, in the order of a launch: `network` and `firewall` (what all share), `image/` (what it is made from), `homes`,
 //! `launch` (made, stopped, removed), `look` (how it is), `bind` (started and handed its bundle), `watch` (what the engine tells).
-//! `oneshot` runs throwaway containers; `probe` tries the forbidden ways; `doctor` says what is wrong with this machine.
+//! `own` finds the container that the hub itself runs in, if it does; `oneshot` runs throwaway containers; `probe` tries the
+//! forbidden ways to what `targets` sets up; `doctor` says what is wrong with this machine.
 //!
 //! **Invariant:** the engine's state is asked for, never assumed; a name or label of ours never holds anything about a person.
 
@@ -12,15 +13,18 @@ mod engine;
 mod firewall;
 mod homes;
 mod image;
+mod join;
 mod launch;
 mod look;
 mod names;
 mod network;
 mod oneshot;
+mod own;
 mod probe;
 mod reach;
 mod rules;
 mod settings;
+mod targets;
 mod watch;
 
 use std::net::SocketAddr;
@@ -30,7 +34,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use holt_spec::bundle::Bundle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,9 +43,11 @@ pub use self::engine::{DEFAULT_SOCKET, Detected, detect};
 pub use self::settings::{DockerSettings, HomeKind, Isolation, NOTEBOOK_UID};
 
 use self::engine::Engine;
+use self::homes::Homes;
 use self::image::Images;
 use self::names::Names;
 use self::network::Net;
+use self::own::Own;
 use self::reach::Reach;
 use self::rules::Rules;
 use self::watch::Watch;
@@ -68,6 +74,9 @@ struct Shared {
     images: Images,
     starts: Semaphore,
     stops: Semaphore,
+    // Found out once each.
+    own: OnceCell<Option<Own>>,
+    homes: OnceCell<Homes>,
     // Plain mutexes around values; nothing is awaited while one is held.
     net: Mutex<Option<Net>>,
     reach: Mutex<Reach>,
@@ -95,6 +104,8 @@ impl DockerSpawner {
             images: Images::new(&settings),
             starts: Semaphore::new(settings.starts_at_once.max(1)),
             stops: Semaphore::new(settings.stops_at_once.max(1)),
+            own: OnceCell::new(),
+            homes: OnceCell::new(),
             net: Mutex::default(),
             reach: Mutex::default(),
             meeting: Mutex::default(),

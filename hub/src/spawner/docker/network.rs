@@ -14,6 +14,8 @@ use super::reach::Reach;
 use crate::spawner::{Meeting, SpawnerError};
 
 const WHAT: &str = "make the network";
+/// Whether the engine lets containers on a network reach each other.
+const ICC: &str = "com.docker.network.bridge.enable_icc";
 /// How many ports after the wanted one are tried.
 const PORTS: u16 = 50;
 
@@ -24,6 +26,17 @@ pub(super) struct Net {
     pub(super) subnet: Ipv4Net,
     pub(super) gateway: Ipv4Addr,
     pub(super) bridge: String,
+    /// Our own address on it, where the hub is a container too.
+    pub(super) hub: Option<Ipv4Addr>,
+    /// The engine lets containers on it reach each other: then our rules alone keep servers apart.
+    is_shared: bool,
+}
+
+impl Net {
+    /// Where servers meet the hub.
+    pub(super) fn meeting(&self) -> Ipv4Addr {
+        self.hub.unwrap_or(self.gateway)
+    }
 }
 
 /// What is remembered between runs, beside the caller's [`Meeting`].
@@ -31,6 +44,9 @@ pub(super) struct Net {
 struct Memory {
     network: String,
     reach: Reach,
+    /// The container we tried it from.
+    #[serde(default)]
+    from: Option<String>,
 }
 
 impl Shared {
@@ -46,9 +62,13 @@ impl Shared {
         kept: Option<&Meeting>,
     ) -> Result<Meeting, SpawnerError> {
         self.sweep_helpers().await?;
-        let net = self.ensure_network(kept).await?;
+        let own = self.own().await?.and_then(|own| own.network.as_deref());
+        let mut net = self.ensure_network(kept, own).await?;
+        if let Some(container) = own {
+            net.hub = Some(self.join(&net, container, kept).await?);
+        }
         *self.net.lock().expect("nothing panics while it is held") = Some(net.clone());
-        let reach = self.remembered_reach(&net).await?;
+        let reach = self.remembered_reach(&net, own).await?;
         *self.reach.lock().expect("nothing panics while it is held") = reach;
         let listen = meeting_address(kept, &net, self.settings.internal_port)?;
         let meeting = Meeting {
@@ -63,26 +83,66 @@ impl Shared {
         Ok(meeting)
     }
 
-    /// Finds the network or makes it.
-    async fn ensure_network(&self, kept: Option<&Meeting>) -> Result<Net, SpawnerError> {
-        let name = self.network_name();
-        if let Some(found) = self.find_network(&name).await? {
-            return self.check_network(found);
-        }
+    /// Finds the network or makes it. Where the hub is the container `own`, it must be one that containers can share.
+    async fn ensure_network(
+        &self,
+        kept: Option<&Meeting>,
+        own: Option<&str>,
+    ) -> Result<Net, SpawnerError> {
         // The addresses of an earlier network: adopted containers and their rules were made for them.
-        let wanted = self.settings.subnet.or_else(|| {
+        let mut wanted = self.settings.subnet.or_else(|| {
             let allow = kept?.allow.first()?;
             match allow {
                 IpNet::V4(net) => Some(*net),
                 IpNet::V6(_) => None,
             }
         });
-        let ipam = wanted.map(|subnet| Ipam {
-            config: Some(vec![IpamConfig {
+        if let Some(found) = self.find_network(&self.network_name()).await? {
+            let net = self.check_network(found)?;
+            let Some(container) = own.filter(|_| !net.is_shared) else {
+                return Ok(net);
+            };
+            tracing::info!("The network was made for a hub outside of containers; making it anew");
+            wanted = Some(net.subnet);
+            self.leave(container).await?;
+            self.remove_network().await.map_err(|error| {
+                refused(&format!(
+                    "the network {} was made by a hub outside of containers and still has servers; stop them there first with \
+                     `holt down` ({error})",
+                    self.network_name()
+                ))
+            })?;
+        }
+        let is_shared = own.is_some();
+        let net = self.make_network(wanted, is_shared).await?;
+        if !is_shared || wanted.is_some() {
+            return Ok(net);
+        }
+        // The engine has chosen the addresses. Now they are known, and half of them can be kept from servers: ours is there, and no
+        // server gets it while the hub's container is away.
+        self.remove_network().await?;
+        self.make_network(Some(net.subnet), true).await
+    }
+
+    async fn make_network(
+        &self,
+        subnet: Option<Ipv4Net>,
+        is_shared: bool,
+    ) -> Result<Net, SpawnerError> {
+        let name = self.network_name();
+        let ipam = subnet.map(|subnet| {
+            let mut config = IpamConfig {
                 subnet: Some(subnet.to_string()),
                 ..Default::default()
-            }]),
-            ..Default::default()
+            };
+            if is_shared {
+                config.ip_range = servers_half(subnet).map(|half| half.to_string());
+                config.gateway = Some(first_address(subnet).to_string());
+            }
+            Ipam {
+                config: Some(vec![config]),
+                ..Default::default()
+            }
         });
         let body = NetworkCreateRequest {
             name: name.clone(),
@@ -92,7 +152,7 @@ impl Shared {
             options: Some(HashMap::from(
                 [
                     ("com.docker.network.bridge.name", self.names.bridge()),
-                    ("com.docker.network.bridge.enable_icc", "false".to_owned()),
+                    (ICC, is_shared.to_string()),
                     (
                         "com.docker.network.bridge.enable_ip_masquerade",
                         "true".to_owned(),
@@ -149,22 +209,24 @@ impl Shared {
             .iter()
             .find_map(|config| config.gateway.as_ref()?.parse::<Ipv4Addr>().ok());
         let subnet = subnet.ok_or_else(|| refused("the network has no IPv4 addresses"))?;
-        let first = Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1));
         Ok(Net {
+            hub: None,
+            is_shared: options.get(ICC).is_none_or(|value| value != "false"),
             id: found.id.unwrap_or_default(),
             subnet,
-            gateway: gateway.unwrap_or(first),
+            gateway: gateway.unwrap_or_else(|| first_address(subnet)),
             bridge: bridge.unwrap_or_else(|| self.names.bridge()),
         })
     }
 
     /// The way to containers, tried only once for a network.
-    async fn remembered_reach(&self, net: &Net) -> Result<Reach, SpawnerError> {
+    async fn remembered_reach(&self, net: &Net, own: Option<&str>) -> Result<Reach, SpawnerError> {
         let file = self.data_dir.join("docker.json");
         let memory = std::fs::read(&file).ok();
         let memory = memory.and_then(|bytes| serde_json::from_slice::<Memory>(&bytes).ok());
         if let Some(memory) = memory
             && memory.network == net.id
+            && memory.from.as_deref() == own
         {
             return Ok(memory.reach);
         }
@@ -172,6 +234,7 @@ impl Shared {
         let memory = Memory {
             network: net.id.clone(),
             reach,
+            from: own.map(str::to_owned),
         };
         let text = serde_json::to_vec(&memory).expect("it has a JSON form");
         // Not being able to remember costs one more try next time.
@@ -181,8 +244,11 @@ impl Shared {
         Ok(reach)
     }
 
-    /// Takes the network away, and the throwaway containers first.
+    /// Takes the network away.
     pub(super) async fn remove_network(&self) -> Result<(), SpawnerError> {
+        if let Some(container) = self.own().await?.and_then(|own| own.network.as_deref()) {
+            self.leave(container).await?;
+        }
         let name = self.network_name();
         let answer = self
             .engine
@@ -207,25 +273,37 @@ impl Shared {
     }
 }
 
-/// Where servers meet the hub: as kept, or the gateway's first free port.
+/// The first address of a network: the engine's own, as a rule.
+fn first_address(subnet: Ipv4Net) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1))
+}
+
+/// The addresses that servers get where the hub is on their network: the lower half.
+fn servers_half(subnet: Ipv4Net) -> Option<Ipv4Net> {
+    Ipv4Net::new(subnet.network(), subnet.prefix_len() + 1)
+        .ok()
+        .filter(|half| half.prefix_len() <= 30)
+}
+
+/// Where servers meet the hub: as kept, or the first free port.
 fn meeting_address(
     kept: Option<&Meeting>,
     net: &Net,
     wanted: u16,
 ) -> Result<SocketAddr, SpawnerError> {
-    let gateway = IpAddr::V4(net.gateway);
+    let ip = IpAddr::V4(net.meeting());
     if let Some(kept) = kept
-        && kept.listen.ip() == gateway
+        && kept.listen.ip() == ip
     {
         return Ok(kept.listen);
     }
     (wanted..wanted.saturating_add(PORTS))
-        .map(|port| SocketAddr::new(gateway, port))
+        .map(|port| SocketAddr::new(ip, port))
         // A port of the host may be held on all addresses; binding ours says so.
         .find(|address| std::net::TcpListener::bind(address).is_ok())
         .ok_or_else(|| {
             refused(&format!(
-                "no port from {wanted} to {} is free on {gateway}; set another internal_port",
+                "no port from {wanted} to {} is free on {ip}; set another internal_port",
                 wanted.saturating_add(PORTS)
             ))
         })

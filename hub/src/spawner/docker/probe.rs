@@ -5,7 +5,7 @@
 //! Nothing is sent to an address outside this machine while our table is not in place.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +15,7 @@ use super::firewall::Tables;
 use super::network::Net;
 use super::oneshot::OneShot;
 use super::settings::NOTEBOOK_UID;
+use super::targets::Target;
 use crate::spawner::local::which;
 use crate::spawner::{IsolationReport, SpawnerError, WayResult, WayTried};
 
@@ -74,6 +75,12 @@ impl Shared {
             ways: Vec::new(),
             restored: false,
         };
+        if let Err(error) = self.ensure_joined().await {
+            report
+                .ways
+                .push(unproven("the hub's own place on the network", &error));
+            return report;
+        }
         match self.ensure_firewall().await {
             Ok(restored) => report.restored = restored,
             Err(error) => {
@@ -119,75 +126,66 @@ impl Shared {
             ))
             .await
             .ok();
-        let tried = self.try_with(net, &neighbour, stranger.as_deref()).await;
-        for name in std::iter::once(&neighbour).chain(&stranger) {
+        let targets = self.targets(&net).await;
+        let tried = match &targets {
+            Ok(targets) => {
+                self.try_with(net, &targets.all, &neighbour, stranger.as_deref())
+                    .await
+            }
+            Err(_) => Ok(Vec::new()),
+        };
+        let machine = targets.as_ref().ok().and_then(|it| it.container.as_ref());
+        for name in std::iter::once(&neighbour).chain(&stranger).chain(machine) {
             if let Err(trouble) = self.remove_container(name).await {
                 tracing::warn!(error = %trouble.doing("remove a container"), "A throwaway container is left");
             }
         }
-        tried
+        targets.and(tried)
     }
 
     async fn try_with(
         &self,
         net: Net,
+        targets: &[Target],
         neighbour: &str,
         stranger: Option<&str>,
     ) -> Result<Vec<WayTried>, SpawnerError> {
-        let mut ways = Vec::new();
-        // Our own listeners: where a careless program of this machine would be.
-        let mut listeners = Vec::new();
-        let own = [
-            (
-                "gateway",
-                "this machine's port on the servers' bridge",
-                Some(IpAddr::V4(net.gateway)),
-            ),
-            (
-                "host4",
-                "this machine's port over IPv4",
-                outward("192.0.2.1:9", "0.0.0.0:0"),
-            ),
-            (
-                "host6",
-                "this machine's port over IPv6",
-                outward("[2001:db8::1]:9", "[::]:0"),
-            ),
-        ];
-        for (key, words, address) in own {
-            if let Some(address) = address
-                && let Ok(listener) = TcpListener::bind((address, 0)).await
-                && let Ok(target) = listener.local_addr()
-            {
-                ways.push(Way::to(key, words.into(), target, "to_host").await);
-                listeners.push(listener);
-            }
-        }
+        let mut asked: Vec<_> = targets
+            .iter()
+            .map(|target| {
+                let words = target.words.to_owned();
+                Way::to(target.key, words, target.address, target.counter)
+            })
+            .collect();
+        let mut add = |key, words: &str, target, counter| {
+            asked.push(Way::to(key, words.to_owned(), target, counter));
+        };
         if let Some(address) = self.target_address(neighbour, &self.network_name()).await? {
-            let words = "another server's container".to_owned();
-            ways.push(
-                Way::to(
-                    "neighbour",
-                    words,
-                    SocketAddr::new(address, PORT),
-                    "to_neighbour",
-                )
-                .await,
+            let target = SocketAddr::new(address, PORT);
+            add(
+                "neighbour",
+                "another server's container",
+                target,
+                "to_neighbour",
             );
         }
         if let Some(stranger) = stranger {
             if let Some(address) = self.target_address(stranger, "bridge").await? {
-                let words = "a container on another bridge".to_owned();
-                ways.push(
-                    Way::to("bridge", words, SocketAddr::new(address, PORT), "to_bridge").await,
+                let target = SocketAddr::new(address, PORT);
+                add(
+                    "bridge",
+                    "a container on another bridge",
+                    target,
+                    "to_bridge",
                 );
             }
             if let Some(port) = self.published_port(stranger).await? {
-                let words = "a port that another container publishes".to_owned();
+                let words = "a port that another container publishes";
                 let target = SocketAddr::new(IpAddr::V4(net.gateway), port);
-                ways.push(Way::to("published", words, target, "to_bridge").await);
+                add("published", words, target, "to_bridge");
             }
         }
+        let mut ways = futures_util::future::join_all(asked).await;
         // Not asked from here: outside a cloud it is a stranger's address. Our counter tells.
         ways.push(Way {
             key: "metadata",
@@ -253,7 +251,15 @@ impl Shared {
             .map(|way| way.verdict(&found, has_ipv6, rose(&before, &after, way.counter)))
             .collect();
         if let Some(meeting) = &meeting {
-            tried.push(allowed(&found, meeting.listen, &self.names.bridge()));
+            let bridge = self.names.bridge();
+            let fix = match self.net().and_then(|net| net.hub) {
+                None => host_firewall_fix(meeting.listen, &bridge),
+                Some(_) => format!(
+                    "a firewall of the engine's machine blocks traffic inside a bridge; allow it there: \
+                     sudo iptables -I FORWARD -i {bridge} -o {bridge} -j ACCEPT"
+                ),
+            };
+            tried.push(allowed(&found, meeting.listen, &fix));
         }
         Ok(tried)
     }
@@ -294,11 +300,13 @@ impl Way {
         counter: &'static str,
     ) -> Self {
         let mut is_alive = false;
-        // A container's program needs a moment.
+        // A container's program needs a moment. What is silent may be so for us alone: our counter tells then.
         for _ in 0..20 {
-            let asked =
-                tokio::time::timeout(Duration::from_secs(1), TcpStream::connect(target)).await;
-            is_alive = matches!(asked, Ok(Ok(_)));
+            match tokio::time::timeout(Duration::from_secs(2), TcpStream::connect(target)).await {
+                Ok(Ok(_)) => is_alive = true,
+                Ok(Err(_)) => {}
+                Err(_) => break,
+            }
             if is_alive {
                 break;
             }
@@ -341,15 +349,14 @@ impl Way {
 }
 
 /// The verdict about the way from a server to the internal listener.
-fn allowed(found: &HashMap<&str, &str>, listen: SocketAddr, bridge: &str) -> WayTried {
+fn allowed(found: &HashMap<&str, &str>, listen: SocketAddr, firewall: &str) -> WayTried {
     let (result, fix) = match found.get("allowed") {
         Some(&"open") => (WayResult::Good, None),
-        Some(&"silent") => (WayResult::Bad, Some(host_firewall_fix(listen, bridge))),
+        Some(&"silent") => (WayResult::Bad, Some(firewall.to_owned())),
         Some(_) => (
             WayResult::Bad,
             Some(format!(
-                "{listen} refuses: nothing listens there, or a firewall rejects it ({})",
-                host_firewall_fix(listen, bridge)
+                "{listen} refuses: nothing listens there, or a firewall rejects it ({firewall})"
             )),
         ),
         None => (WayResult::Unproven, None),
@@ -377,13 +384,6 @@ fn host_firewall_fix(listen: SocketAddr, bridge: &str) -> String {
             "a firewall of this machine blocks it; allow it: sudo iptables -I INPUT -i {bridge} -d {ip} -p tcp --dport {port} -j ACCEPT"
         )
     }
-}
-
-/// The address this machine would use towards the outside. Connecting a datagram socket sends nothing.
-fn outward(target: &str, from: &str) -> Option<IpAddr> {
-    let socket = UdpSocket::bind(from).ok()?;
-    socket.connect(target).ok()?;
-    Some(socket.local_addr().ok()?.ip())
 }
 
 fn rose(before: &Tables, after: &Tables, counter: &str) -> bool {

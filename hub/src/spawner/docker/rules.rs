@@ -39,6 +39,8 @@ pub(super) struct Rules {
     pub(super) bridge: String,
     pub(super) subnet: Ipv4Net,
     pub(super) meeting: Ipv4Addr,
+    /// The meeting address is a container's on that bridge, not this machine's.
+    pub(super) is_hub_inside: bool,
     pub(super) ports: Vec<u16>,
     pub(super) resolvers: Vec<IpAddr>,
 }
@@ -52,17 +54,27 @@ pub(super) enum Bridges {
     ByName,
 }
 
+/// The lines that let the hub be met, per chain.
+#[derive(Default)]
+struct Openings {
+    input: String,
+    to_this_machine: String,
+    forward: String,
+    from_servers: String,
+    to_hub: String,
+}
+
 impl Rules {
     /// The table of IPv4 and IPv6, replacing an older one in one transaction.
     pub(super) fn inet(&self, bridges: Bridges) -> String {
-        let Self {
-            table,
-            bridge,
-            subnet,
-            meeting,
-            ..
-        } = self;
-        let ports = list(&self.ports);
+        let Self { table, bridge, .. } = self;
+        let Openings {
+            input,
+            to_this_machine,
+            forward,
+            from_servers,
+            to_hub,
+        } = self.openings();
         let resolvers = self.resolver_rules();
         let others = match bridges {
             Bridges::ByKind => "meta oifkind \"bridge\"",
@@ -80,23 +92,22 @@ delete table inet {table}
 table inet {table} {{
 {counters}  chain input {{
     type filter hook input priority -10; policy accept;
-    iifname \"{bridge}\" jump to_this_machine
+{input}    iifname \"{bridge}\" jump to_this_machine
   }}
   chain to_this_machine {{
     ct state established,related accept
-    ip saddr {subnet} ip daddr {meeting} tcp dport {{ {ports} }} accept
-{resolvers}    ip daddr {{ {v4} }} counter name to_metadata drop
+{to_this_machine}{resolvers}    ip daddr {{ {v4} }} counter name to_metadata drop
     ip6 daddr {{ {v6} }} counter name to_metadata drop
     counter name to_host drop
   }}
   chain forward {{
     type filter hook forward priority -10; policy accept;
-    iifname \"{bridge}\" jump from_servers
-    oifname \"{bridge}\" jump to_servers
+{forward}    iifname \"{bridge}\" jump from_servers
+{to_hub}    oifname \"{bridge}\" jump to_servers
   }}
   chain from_servers {{
     ct state established,related accept
-    oifname \"{bridge}\" counter name to_neighbour drop
+{from_servers}    oifname \"{bridge}\" counter name to_neighbour drop
 {resolvers}    {others} counter name to_bridge drop
     ip daddr {{ {v4} }} counter name to_metadata drop
     ip6 daddr {{ {v6} }} counter name to_metadata drop
@@ -115,6 +126,7 @@ table inet {table} {{
     /// The table of what a bridge passes between its own ports, where the kernel has that.
     pub(super) fn bridge(&self) -> String {
         let Self { table, bridge, .. } = self;
+        let hub = self.hub_on_the_bridge();
         format!(
             "table bridge {table}
 delete table bridge {table}
@@ -122,9 +134,60 @@ table bridge {table} {{
   counter to_neighbour {{ }}
   chain forward {{
     type filter hook forward priority -10; policy accept;
-    meta ibrname \"{bridge}\" counter name to_neighbour drop
+{hub}    meta ibrname \"{bridge}\" counter name to_neighbour drop
   }}
 }}
+"
+        )
+    }
+
+    /// Where the meeting address is this machine's, one rule opens it. Where it is the hub's container, that one is no server: it
+    /// may reach servers and the outside, and be reached from the outside; servers reach its declared ports alone.
+    fn openings(&self) -> Openings {
+        let Self {
+            bridge,
+            subnet,
+            meeting,
+            ..
+        } = self;
+        let ports = list(&self.ports);
+        let declared =
+            format!("    ip saddr {subnet} ip daddr {meeting} tcp dport {{ {ports} }} accept\n");
+        if !self.is_hub_inside {
+            return Openings {
+                to_this_machine: declared,
+                ..Openings::default()
+            };
+        }
+        let from_hub = format!("    iifname \"{bridge}\" ip saddr {meeting} accept\n");
+        Openings {
+            input: from_hub.clone(),
+            to_this_machine: String::new(),
+            forward: from_hub,
+            from_servers: declared,
+            to_hub: format!("    oifname \"{bridge}\" ip daddr {meeting} accept\n"),
+        }
+    }
+
+    /// The same between ports of the bridge, without the kernel's memory of connections: servers may not open any but the declared.
+    fn hub_on_the_bridge(&self) -> String {
+        let Self {
+            bridge,
+            subnet,
+            meeting,
+            ..
+        } = self;
+        if !self.is_hub_inside {
+            return String::new();
+        }
+        let ports = list(&self.ports);
+        let ours = format!("    meta ibrname \"{bridge}\"");
+        format!(
+            "{ours} arp saddr ip {meeting} accept
+{ours} arp daddr ip {meeting} accept
+{ours} ip saddr {meeting} accept
+{ours} ip saddr {subnet} ip daddr {meeting} tcp dport {{ {ports} }} accept
+{ours} ip saddr {subnet} ip daddr {meeting} tcp flags & (fin | syn | rst | ack) != syn accept
 "
         )
     }
@@ -183,6 +246,7 @@ mod tests {
             bridge: "holt-t".into(),
             subnet: "10.9.0.0/24".parse().unwrap(),
             meeting: "10.9.0.1".parse().unwrap(),
+            is_hub_inside: false,
             ports: vec![8081, 3306],
             resolvers: vec![
                 "169.254.169.254".parse().unwrap(),
@@ -216,6 +280,31 @@ mod tests {
         let closed = text.find("169.254.0.0/16").unwrap();
         assert!(open < closed);
         assert!(text.contains("ip6 daddr { 2001:db8::53 }"));
+    }
+
+    #[test]
+    fn a_hub_among_servers_is_met_at_its_declared_ports_alone() {
+        let rules = Rules {
+            meeting: "10.9.0.254".parse().unwrap(),
+            is_hub_inside: true,
+            ..rules()
+        };
+        let text = rules.inet(Bridges::ByKind);
+        let chain = |name: &str| {
+            let rest = text.split(&format!("chain {name} {{")).nth(1).unwrap();
+            rest.split("\n  }").next().unwrap().to_owned()
+        };
+        let open = "ip saddr 10.9.0.0/24 ip daddr 10.9.0.254 tcp dport { 8081, 3306 } accept";
+        assert!(!chain("to_this_machine").contains(open));
+        let from = chain("from_servers");
+        let (before, _) = from.split_once("to_neighbour drop").unwrap();
+        assert!(before.contains(open));
+        // What is for the hub from elsewhere is let in only after servers have been judged.
+        let forward = chain("forward");
+        let judged = forward.find("jump from_servers").unwrap();
+        assert!(forward.find("ip daddr 10.9.0.254 accept").unwrap() > judged);
+        let bridge = rules.bridge();
+        assert!(bridge.find(open).unwrap() < bridge.find("to_neighbour drop").unwrap());
     }
 
     #[test]
