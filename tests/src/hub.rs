@@ -13,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::docker::{self, Container};
+use crate::inside::Inside;
 use crate::mend;
 use crate::rows::Rows;
 use crate::wait::eventually;
@@ -27,6 +28,7 @@ pub struct Wish {
     removed: Vec<String>,
     arguments: Vec<String>,
     config: String,
+    inside: Option<Inside>,
 }
 
 impl Wish {
@@ -56,6 +58,13 @@ impl Wish {
     pub fn config(mut self, lines: &str) -> Self {
         self.config.push_str(lines);
         self.config.push('\n');
+        self
+    }
+
+    /// In a container.
+    #[must_use]
+    pub fn inside(mut self, inside: Inside) -> Self {
+        self.inside = Some(inside);
         self
     }
 
@@ -167,6 +176,13 @@ impl Hub {
     /// # Errors
     /// When the binary was not built.
     pub fn command(&self, arguments: &[&str]) -> Result<Command> {
+        if let Some(inside) = &self.wish.inside {
+            let environment = &self.wish.environment;
+            let mut command =
+                inside.command(&binary()?, self.home(), self.port, arguments, environment);
+            command.stdin(Stdio::null());
+            return Ok(command);
+        }
         let mut command = Command::new(binary()?);
         command
             .args(arguments)
@@ -247,8 +263,14 @@ impl Hub {
     /// When it cannot be run.
     pub fn launch_up(&mut self) -> Result<()> {
         self.starts += 1;
-        let listen = format!("127.0.0.1:{}", self.port);
+        let public_url = self.url();
         let mut arguments = vec!["up"];
+        let listen = if self.wish.inside.is_some() {
+            arguments.extend(["--public-url", &public_url]);
+            format!("0.0.0.0:{}", self.port)
+        } else {
+            format!("127.0.0.1:{}", self.port)
+        };
         if !self.wish.arguments.iter().any(|a| a == "--listen") {
             arguments.extend(["--listen", &listen]);
         }
@@ -315,6 +337,10 @@ impl Hub {
     /// # Errors
     /// When it wrote down none.
     pub fn pid_of(&self, role: &str) -> Result<Pid> {
+        ensure!(
+            self.wish.inside.is_none(),
+            "its numbers are not this machine's"
+        );
         let path = self.data.join("run/children.json");
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let children: Value = serde_json::from_str(&text)?;
@@ -350,6 +376,18 @@ impl Hub {
     pub fn kill_supervisor(&mut self) -> Result<()> {
         let mut child = self.up.take().context("holt up does not run")?;
         child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// `kill -9` of all of it, where it is in a container.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn remove_container(&mut self) -> Result<()> {
+        ensure!(self.wish.inside.is_some(), "the hub is in no container");
+        Inside::remove(self.port);
+        let mut child = self.up.take().context("holt up does not run")?;
         child.wait()?;
         Ok(())
     }
@@ -458,6 +496,9 @@ impl Hub {
 
     fn clean_up(&mut self) {
         // Order matters: first what would start things again.
+        if self.wish.inside.is_some() {
+            Inside::remove(self.port);
+        }
         if let Some(mut child) = self.up.take() {
             let _ = child.kill();
             let _ = child.wait();

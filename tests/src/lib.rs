@@ -7,6 +7,7 @@ pub mod docker;
 pub mod engine_door;
 pub mod hub;
 pub mod images;
+pub mod inside;
 pub mod kernel;
 pub mod mend;
 pub mod person;

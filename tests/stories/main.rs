@@ -7,6 +7,7 @@ mod browser;
 mod crash;
 mod first_steps;
 mod images;
+mod inside;
 mod isolation;
 mod lifecycle;
 mod operator;
