@@ -150,6 +150,28 @@ impl Person {
             .await?)
     }
 
+    /// Opens a page, following redirects; going round in circles is told step by step.
+    ///
+    /// # Errors
+    /// When nothing answers, or there is no end of redirects.
+    pub async fn follow(&self, path: &str) -> Result<Response> {
+        let mut url = self.url(path)?;
+        let mut way = Vec::new();
+        while way.len() < 10 {
+            let answer = self.navigation(&self.stays, url.clone()).send().await?;
+            let Some(next) = answer.headers().get("location") else {
+                return Ok(answer);
+            };
+            way.push(format!("{} {url}", answer.status()));
+            url = url.join(next.to_str()?)?;
+        }
+        bail!(
+            "it goes round in circles: {}; cookies {}",
+            way.join(", "),
+            self.cookies(path)?
+        )
+    }
+
     /// Opens a page and stays where it answers.
     ///
     /// # Errors
@@ -360,8 +382,20 @@ impl Person {
             status.is_success(),
             "the hub answered {status} to a wish to start"
         );
-        self.until_ready(server, START).await?;
-        self.enter(server).await
+        let began = std::time::Instant::now();
+        loop {
+            let model = self.server(server).await?;
+            if model.as_ref().is_some_and(|model| model["ready"] == true) {
+                return self.enter(server).await;
+            }
+            ensure!(
+                model.is_some_and(|model| !model["pending"].is_null()),
+                "the start came to nothing; the home page says: {}",
+                self.open("/hub/home").await?.text().await?
+            );
+            ensure!(began.elapsed() < START, "not ready within {START:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Opens the server's page; ends there, signed in.
@@ -370,10 +404,10 @@ impl Person {
     /// When it ends somewhere else.
     pub async fn enter(&self, server: &str) -> Result<()> {
         let page = format!("{}lab", self.prefix(server));
-        let mut answer = self.open(&page).await?;
+        let mut answer = self.follow(&page).await?;
         if answer.url().path() == "/hub/welcome" {
             self.skip_welcome(answer.url()).await?;
-            answer = self.open(&page).await?;
+            answer = self.follow(&page).await?;
         }
         let (status, url) = (answer.status(), answer.url().clone());
         if !status.is_success() || !url.path().starts_with(&self.prefix(server)) {

@@ -18,6 +18,8 @@ pub struct Rows {
 pub struct ServerRow {
     /// Number.
     pub id: i64,
+    /// Name; the default server's is empty.
+    pub name: String,
     /// `running`, `stopped` or `deleted`.
     pub wanted: String,
     /// The present launch.
@@ -53,7 +55,7 @@ impl Rows {
     /// When the database does not answer.
     pub async fn servers(&self) -> Result<Vec<ServerRow>> {
         let rows = sqlx::query(
-            "SELECT s.id, s.wanted, s.launch, s.failure, l.phase, r.target FROM servers s \
+            "SELECT s.id, s.wanted, s.launch, s.failure, l.phase, r.target, s.name FROM servers s \
              LEFT JOIN launches l ON l.id = s.launch LEFT JOIN routes r ON r.server_id = s.id ORDER BY s.id",
         )
         .fetch_all(&self.pool)
@@ -67,6 +69,7 @@ impl Rows {
                 failure: row.get(3),
                 phase: row.get(4),
                 target: row.get(5),
+                name: row.get(6),
             })
             .collect())
     }

@@ -147,7 +147,7 @@ impl Scene {
             // It answers when all is done; the row is there long before.
             let _ = tokio::time::timeout(Duration::from_millis(300), asking).await;
             let servers = rows.servers().await.map_err(|error| format!("{error:#}"))?;
-            match servers.first() {
+            match servers.iter().find(|row| row.name == server) {
                 None if remove => Ok(()),
                 Some(row) if row.wanted == wanted => Ok(()),
                 other => Err(format!("{other:?}")),

@@ -229,7 +229,7 @@ async fn a_server_that_dies_by_itself_says_why() -> Result<()> {
     rook.start("").await?;
     let container = hub.containers().await?.remove(0);
     // Eats memory in the server's own process tree, and asks to be the one that is killed last.
-    let eat = "import os\nfor p in os.listdir('/proc'):\n    if p.isdigit() and b'jupyterhub-singleuser' in open(f'/proc/{p}/cmdline','rb').read() and p != '1':\n        open(f'/proc/{p}/oom_score_adj','w').write('1000')\nb = []\nwhile True: b.append(bytearray(8<<20))";
+    let eat = "import os\nfor p in os.listdir('/proc'):\n    if p.isdigit() and b'jupyterhub-singleuser' in open(f'/proc/{p}/cmdline','rb').read() and p not in ('1', str(os.getpid())):\n        open(f'/proc/{p}/oom_score_adj','w').write('1000')\nb = []\nwhile True: b.append(bytearray(8<<20))";
     docker::exec(&container.name, &["/opt/venv/bin/python", "-c", eat])
         .await
         .ok();
@@ -301,6 +301,39 @@ async fn a_kernel_that_works_with_the_tab_closed_keeps_its_server() -> Result<()
     ensure!(
         lived > Duration::from_secs(22),
         "stopped after {lived:?}, in the middle of its work"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_stopped_and_started_opens_in_the_same_browser() -> Result<()> {
+    let hub = hub("").await?;
+    let rook = Person::user(&hub, "Rook").await?;
+    rook.start("").await?;
+    rook.ask_stop("").await?;
+    rook.until_stopped("", SOON).await?;
+    // The browser still has the old server's cookie.
+    rook.start("").await?;
+    ensure!(
+        Kernel::started(&rook, "").await?.run("6*7").await? == "42",
+        "no kernel"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_signs_out_and_in_again_opens_the_server_in_the_same_browser() -> Result<()> {
+    let hub = hub("").await?;
+    let rook = Person::user(&hub, "Rook").await?;
+    rook.start("").await?;
+    rook.open("/hub/logout").await?;
+    ensure!(rook.who().await.is_err(), "still signed in");
+    let link = hub.user_link("Rook").await?;
+    rook.open(&link).await?;
+    rook.enter("").await?;
+    ensure!(
+        Kernel::started(&rook, "").await?.run("6*7").await? == "42",
+        "no kernel"
     );
     Ok(())
 }

@@ -54,14 +54,18 @@ impl Launch {
                 command
             }
         };
-        let program = match bundle.command.is_empty() {
-            true => vec![
+        let mut program = bundle.command.clone();
+        if program.is_empty() {
+            program.push(
                 venv.join("bin/jupyterhub-singleuser")
                     .to_string_lossy()
                     .into_owned(),
-            ],
-            false => bundle.command.clone(),
-        };
+            );
+            // It is the hub's own account either way; whoever runs the hub as root has decided.
+            if rustix::process::geteuid().is_root() {
+                program.push("--allow-root".to_owned());
+            }
+        }
         command
             .args(["-c", LEADER, "sh"])
             .args(program)
