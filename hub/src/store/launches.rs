@@ -63,7 +63,9 @@ pub struct LaunchRow {
 }
 
 const SERVER: &str = concat!(
-    "SELECT s.id, s.user_id, u.name AS user, s.name, s.wanted, s.attempts, s.options,
+    "SELECT s.id, s.user_id, u.name AS user, s.name,
+            CASE WHEN s.ending = s.launch AND s.wanted = 'running' THEN 'stopped' ELSE s.wanted END AS wanted,
+            s.attempts, s.options,
             l.id AS launch, l.phase, ",
     now!(),
     " - l.phase_at AS phase_ms, ",
@@ -157,7 +159,7 @@ impl Store {
             now!(),
             " AND CASE
                     WHEN l.id IS NULL THEN s.wanted = 'deleted'
-                    WHEN l.phase <> 'ready' OR s.wanted <> 'running' THEN 1
+                    WHEN l.phase <> 'ready' OR s.wanted <> 'running' OR s.ending = l.id THEN 1
                     ELSE l.seen IS NOT NULL AND l.seen ->> 'state' <> 'running' END
               ORDER BY s.id"
         ))
@@ -338,7 +340,7 @@ impl Store {
             return Ok(false);
         }
         let (wanted, attempts): (String, i64) = sqlx::query_as(
-            "UPDATE servers SET launch = NULL WHERE id = ? RETURNING wanted, attempts",
+            "UPDATE servers SET launch = NULL, ending = NULL WHERE id = ? RETURNING wanted, attempts",
         )
         .bind(lease.server_id)
         .fetch_one(&mut *tx)

@@ -16,7 +16,9 @@ pub enum StopOutcome {
 }
 
 const VIEW: &str = "
-    SELECT s.id, s.user_id, u.name AS user, s.name, s.wanted, s.failure, s.options, s.last_activity,
+    SELECT s.id, s.user_id, u.name AS user, s.name,
+           CASE WHEN s.ending = s.launch AND s.wanted = 'running' THEN 'stopped' ELSE s.wanted END AS wanted,
+           s.failure, s.options, s.last_activity,
            l.phase, l.ready_at, l.version, t.id AS ticket
       FROM servers s
       JOIN users u ON u.id = s.user_id
@@ -85,7 +87,7 @@ impl Store {
     ) -> Result<Option<StartOutcome>, StoreError> {
         let mut tx = self.write().await?;
         let row = sqlx::query(
-            "SELECT s.wanted, l.phase, t.id AS ticket FROM servers s
+            "SELECT s.wanted, coalesce(s.ending = s.launch, 0) AS ending, l.phase, t.id AS ticket FROM servers s
                JOIN users u ON u.id = s.user_id AND u.deleted IS NULL
                LEFT JOIN launches l ON l.id = s.launch LEFT JOIN tickets t ON t.server_id = s.id
               WHERE s.id = ?",
@@ -97,8 +99,10 @@ impl Store {
         let wanted = wanted(&row)?;
         let phase: Option<String> = row.try_get("phase")?;
         let ticket: Option<i64> = row.try_get("ticket")?;
+        let ending: bool = row.try_get("ending")?;
         let outcome = match (wanted, phase.as_deref()) {
             (Wanted::Deleted, _) => return Ok(None),
+            (Wanted::Running, Some(_)) if ending => return Ok(Some(StartOutcome::AfterStop)),
             (Wanted::Running, Some("ready")) => return Ok(Some(StartOutcome::AlreadyReady)),
             (Wanted::Running, Some("stopping" | "removing")) => {
                 return Ok(Some(StartOutcome::AfterStop));
@@ -182,7 +186,7 @@ impl Store {
     ) -> Result<Option<StopOutcome>, StoreError> {
         let mut tx = self.write().await?;
         let launch: Option<Option<String>> = sqlx::query_scalar(
-            "UPDATE servers SET generation = generation + (wanted <> ?1),
+            "UPDATE servers SET generation = generation + (wanted <> ?1), ending = launch,
                     wanted = CASE WHEN wanted = 'deleted' THEN wanted ELSE ?1 END
               WHERE id = ?2 AND (?3 IS NULL OR coalesce(last_activity, 0) <= ?3) RETURNING launch",
         )
@@ -209,7 +213,7 @@ impl Store {
     pub async fn want_all_stopped(&self) -> Result<u64, StoreError> {
         let mut tx = self.write().await?;
         sqlx::query("DELETE FROM tickets").execute(&mut *tx).await?;
-        sqlx::query("UPDATE servers SET wanted = 'stopped', generation = generation + 1 WHERE wanted = 'running'")
+        sqlx::query("UPDATE servers SET wanted = 'stopped', ending = launch, generation = generation + 1 WHERE wanted = 'running'")
             .execute(&mut *tx)
             .await?;
         let running: i64 =
@@ -296,7 +300,7 @@ impl Store {
     pub async fn idle_servers(&self, before: i64) -> Result<Vec<(i64, i64)>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT s.id, max(coalesce(s.last_activity, 0), l.ready_at) AS used FROM servers s JOIN launches l ON l.id = s.launch
-              WHERE l.phase = 'ready' AND s.wanted = 'running' AND max(coalesce(s.last_activity, 0), l.ready_at) < ?",
+              WHERE l.phase = 'ready' AND s.wanted = 'running' AND s.ending IS NOT s.launch AND max(coalesce(s.last_activity, 0), l.ready_at) < ?",
         )
         .bind(before)
         .fetch_all(self.pool())

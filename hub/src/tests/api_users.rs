@@ -106,6 +106,7 @@ async fn tokens_give_no_more_than_their_maker_has() -> Tried {
         json!({ "scopes": "servers" }),
         json!({ "expires_in": 0 }),
         json!({ "note": 5 }),
+        json!({ "roles": ["admin"] }),
     ] {
         hub.call("POST", path, &token, &wrong.to_string())
             .await

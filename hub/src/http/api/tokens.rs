@@ -62,6 +62,14 @@ pub(in crate::http) async fn create(
             }
         },
     };
+    // Better refused than forgotten: a token without the rights it was asked for fails later, and nobody knows why.
+    if fields.get("roles").is_some_and(|roles| {
+        !roles.is_null() && roles.as_array().is_none_or(|list| !list.is_empty())
+    }) {
+        return Err(Failure::bad_request(
+            "roles cannot be given to tokens yet: name the scopes in \"scopes\".",
+        ));
+    }
     let asked = asked_scopes(fields.get("scopes"))?;
     let owner = Rights::of_user(&user.name, user.admin);
     let given = Rights::resolve(&asked, &user.name, user.admin, None);

@@ -70,6 +70,7 @@ CREATE TABLE servers (
     wanted        TEXT NOT NULL DEFAULT 'stopped' CHECK (wanted IN ('running', 'stopped', 'deleted')),
     generation    INTEGER NOT NULL DEFAULT 1, -- raised with every change of what is wanted
     launch        TEXT,                       -- the present launch
+    ending        TEXT,                       -- the launch that must end, whatever is wished after it
     attempts      INTEGER NOT NULL DEFAULT 0, -- launches made for the present wish
     failure       TEXT,                       -- why the last start or run ended, in words
     options       TEXT,                       -- the options of the last start, JSON
