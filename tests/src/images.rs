@@ -3,49 +3,41 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 
 use crate::docker::docker;
 use crate::hub::Hub;
-use crate::person::Person;
+use crate::wait::eventually;
 
-/// The newest image of that name the engine has, built by a hub.
+/// An image that is built from nothing takes minutes.
+const BUILD: Duration = Duration::from_secs(1200);
+
+/// The image that this Holt makes its servers from; a hub builds it if it is not there.
 ///
 /// # Errors
-/// When the engine does not answer.
-pub async fn built() -> Result<Option<String>> {
-    let names = docker(&[
-        "images",
-        "--filter",
-        "label=holt.bind",
-        "--format",
-        "{{.Repository}}:{{.Tag}}",
-    ])
-    .await?;
-    Ok(names
-        .lines()
-        .find(|name| name.starts_with("holt-singleuser:"))
-        .map(str::to_owned))
-}
-
-/// Sees to it that the image is built, by a hub whose administrator starts a server.
-///
-/// # Errors
-/// When it cannot be.
+/// When it cannot be had.
 pub async fn single_user() -> Result<String> {
+    static IMAGE: OnceCell<String> = OnceCell::const_new();
     if let Ok(image) = std::env::var("HOLT_TEST_IMAGE") {
         return Ok(image);
     }
-    if let Some(image) = built().await? {
-        return Ok(image);
-    }
+    IMAGE.get_or_try_init(ask_a_hub).await.cloned()
+}
+
+async fn ask_a_hub() -> Result<String> {
     let hub = Hub::start().await?;
-    let person = Person::admin(&hub).await?;
-    person.start("").await?;
-    built()
-        .await?
-        .context("the hub started a server and no image is there")
+    eventually("the hub has its image", BUILD, || async {
+        let said = hub.said();
+        let told = said
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .filter(|line| line["message"] == "The notebook image is ready")
+            .find_map(|line| line["image"].as_str().map(str::to_owned));
+        told.ok_or_else(|| said.lines().last().unwrap_or_default().to_owned())
+    })
+    .await
 }
 
 /// The same image with JupyterHub 6.1.1 in it.
