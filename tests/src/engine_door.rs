@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -53,14 +53,17 @@ impl Shared {
 pub struct EngineDoor {
     shared: Arc<Shared>,
     path: PathBuf,
+    _dir: tempfile::TempDir,
 }
 
 impl EngineDoor {
-    /// Opens a door at `path`.
+    /// Opens a door.
     ///
     /// # Errors
     /// When there can be no socket.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open() -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("holt-door-").tempdir()?;
+        let path = dir.path().join("engine.sock");
         let engine = std::env::var("DOCKER_HOST")
             .ok()
             .and_then(|host| host.strip_prefix("unix://").map(PathBuf::from))
@@ -70,7 +73,7 @@ impl EngineDoor {
             connections: Mutex::default(),
             engine,
         });
-        let listener = UnixListener::bind(path)?;
+        let listener = UnixListener::bind(&path)?;
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -80,7 +83,8 @@ impl EngineDoor {
         });
         Ok(Self {
             shared,
-            path: path.to_owned(),
+            path,
+            _dir: dir,
         })
     }
 

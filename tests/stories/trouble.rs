@@ -17,11 +17,7 @@ const A_WHILE: Duration = Duration::from_secs(35);
 async fn hub_behind_a_door() -> Result<(Hub, EngineDoor)> {
     docker::engine_answers().await?;
     let image = images::single_user().await?;
-    let dir = tempfile::Builder::new()
-        .prefix("holt-door-")
-        .tempdir()?
-        .keep();
-    let door = EngineDoor::open(&dir.join("engine.sock"))?;
+    let door = EngineDoor::open()?;
     let hub = Wish::default()
         .config(&format!("[docker]\nimage = \"{image}\""))
         .env("DOCKER_HOST", &door.host())
