@@ -305,7 +305,11 @@ async fn killed_at_random_moments(second: bool) -> Result<()> {
             child.kill()?;
             child.wait()?;
         } else {
-            scene.hub.kill("hub")?;
+            // The supervisor may just be about to bring it back.
+            eventually("a hub that can be killed", SOON, || async {
+                scene.hub.kill("hub").map_err(|error| format!("{error:#}"))
+            })
+            .await?;
         }
         scene.revive().await?;
         let told = format!("kill {kill}, {moment} ms after the wish {wanted}");
