@@ -5,7 +5,7 @@ use crate::spawner::docker;
 use crate::store::{Store, StoreError};
 
 /// The row that keeps the first choice.
-const KEPT: &str = "spawner.kind";
+pub const KEPT: &str = "spawner.kind";
 const INSTALL: &str = "Install it (sudo apt-get install docker.io), or set spawner.kind = \"process\" to run notebooks as local processes, for one user";
 
 /// What servers are made with.

@@ -260,7 +260,7 @@ async fn spawner(
     let kept = match settings.spawner.kind {
         config::SpawnerKind::Docker => Some("docker".to_owned()),
         config::SpawnerKind::Process => Some("process".to_owned()),
-        config::SpawnerKind::Auto => store.setting("spawner.kind").await?,
+        config::SpawnerKind::Auto => store.setting(engine::KEPT).await?,
     };
     let kind = match kept {
         Some(kind) => kind,
