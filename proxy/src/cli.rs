@@ -16,14 +16,13 @@ use tokio_util::task::TaskTracker;
 use crate::control::{self, Control};
 use crate::http::{Edge, Settings};
 use crate::table::Routes;
+use crate::workers::Workers;
 use crate::{listen, metrics};
 
 /// Between two writes of the routes' last use.
 const ACTIVITY_EVERY: Duration = Duration::from_secs(30);
 /// Between two looks for what has expired.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
-/// Requests that may wait for a server or a hub at one time.
-const MOST_WAITING: usize = 4096;
 /// Tasks that were told to end may take so long.
 const ENDING: Duration = Duration::from_secs(2);
 
@@ -124,36 +123,33 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let workers = args
         .workers
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let listeners = listen::public(&args.listen, workers)?;
-    let public = listeners
-        .iter()
-        .map(|listener| listener.local_addr())
-        .collect::<Result<Vec<_>, _>>()?;
+    let doors = listen::public(&args.listen, workers)?;
+    let public: Vec<SocketAddr> = doors.iter().filter_map(listen::Door::address).collect();
 
     let tasks = TaskTracker::new();
     let settings = Settings {
         pending_wait: args.pending_wait,
         hold: args.hold,
-        most_waiting: MOST_WAITING,
         trusted: args.trusted_proxies,
+        ..Settings::holt()
     };
-    let edge = Arc::new(Edge::new(Arc::new(routes), settings, tasks.clone()));
+    let routes = Arc::new(routes);
+    let (live, revoked) = (Arc::clone(&routes.live), Arc::clone(&routes.revoked));
+    let edge = Arc::new(Edge::new(live, revoked, settings, tasks.clone()));
     let internal = Arc::new(Mutex::new(None));
     let control = Arc::new(Control {
         edge: Arc::clone(&edge),
+        routes: Arc::clone(&routes),
         public: public.clone(),
         internal: Arc::clone(&internal),
     });
-    for listener in listeners {
-        tasks.spawn(listen::accept_public(Arc::clone(&edge), listener));
-    }
-    tasks.spawn(listen::keep_internal(Arc::clone(&edge), internal));
+    let workers = Workers::start(&edge, workers, doors, None, Some(internal))?;
     tasks.spawn(control::serve(control, control_listener, edge.stop.clone()));
-    tasks.spawn(keep_house(Arc::clone(&edge)));
+    tasks.spawn(keep_house(Arc::clone(&edge), Arc::clone(&routes)));
     tracing::info!(
         ?public,
         control = %path.display(),
-        generation = edge.routes.now().table().generation,
+        generation = routes.generation(),
         "The proxy is up"
     );
 
@@ -161,30 +157,30 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    drain(&edge, &tasks, args.drain).await;
+    drain(&edge, workers, &tasks, args.drain).await;
+    if let Err(error) = routes.save_activity() {
+        tracing::warn!(%error, "The routes' last use could not be written");
+    }
+    tracing::info!("The proxy has ended");
     Ok(())
 }
 
-async fn drain(edge: &Arc<Edge>, tasks: &TaskTracker, patience: Duration) {
+async fn drain(edge: &Arc<Edge>, workers: Workers, tasks: &TaskTracker, patience: Duration) {
     tracing::info!(
         "The proxy takes no new connections and ends when the open ones did, or after {patience:?}"
     );
-    edge.drain.cancel();
+    edge.begin_drain();
     let _ = timeout(patience, edge.emptied()).await;
-    edge.stop.cancel();
-    edge.close_upstreams();
+    let _ = timeout(ENDING, edge.end_all()).await;
+    workers.ended().await;
     tasks.close();
     if timeout(ENDING, tasks.wait()).await.is_err() {
         tracing::warn!(tasks = tasks.len(), "Some tasks did not end in time");
     }
-    if let Err(error) = edge.routes.save_activity() {
-        tracing::warn!(%error, "The routes' last use could not be written");
-    }
-    tracing::info!("The proxy has ended");
 }
 
 /// What must be done from time to time.
-async fn keep_house(edge: Arc<Edge>) {
+async fn keep_house(edge: Arc<Edge>, routes: Arc<Routes>) {
     let mut sweep = interval(SWEEP_EVERY);
     let mut activity = interval(ACTIVITY_EVERY);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -192,12 +188,9 @@ async fn keep_house(edge: Arc<Edge>) {
     loop {
         tokio::select! {
             () = edge.stop.cancelled() => return,
-            _ = sweep.tick() => {
-                edge.sweep();
-                edge.routes.revoked.expire();
-            }
+            _ = sweep.tick() => edge.revoked.expire(),
             _ = activity.tick() => {
-                let routes = Arc::clone(&edge.routes);
+                let routes = Arc::clone(&routes);
                 let saved = edge.tasks.spawn_blocking(move || routes.save_activity()).await;
                 if let Ok(Err(error)) = saved {
                     tracing::warn!(%error, "The routes' last use could not be written");

@@ -10,3 +10,4 @@ mod http;
 mod listen;
 mod metrics;
 mod table;
+mod workers;

@@ -1,8 +1,10 @@
 //! Every metric of the proxy, and how they are shown.
 //!
 //! Labels are bounded: never a path, a user or a target.
+//! What happens at every request is counted by each thread for itself, so that no two of them write to one place in memory.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
@@ -13,6 +15,12 @@ const WAITING: &str = "holt_proxy_waiting_requests";
 const GENERATION: &str = "holt_proxy_table_generation";
 const ROUTES: &str = "holt_proxy_routes";
 const FAILURES: &str = "holt_proxy_failures_total";
+
+const LISTENERS: [&str; 2] = ["public", "internal"];
+const WAYS: [&str; 3] = ["server", "hub", "none"];
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// Statuses counted one by one.
+const STATUSES: usize = 600;
 
 /// Starts to count; a second call in one process changes nothing.
 pub(crate) fn install() {
@@ -43,23 +51,109 @@ static RENDER: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// The text that Prometheus reads.
 pub(crate) fn render() -> String {
+    for (listener, ways) in LISTENERS.iter().zip(0..) {
+        for (way, at) in WAYS.iter().zip(0..) {
+            for (class, of) in CLASSES.iter().zip(0..) {
+                let count = sum(|counts| &counts.requests[place(ways, at, of)]);
+                if count > 0 {
+                    metrics::counter!(REQUESTS, "listener" => *listener, "way" => *way, "class" => *class)
+                        .absolute(count);
+                }
+            }
+        }
+    }
     RENDER
         .get()
         .map(PrometheusHandle::render)
         .unwrap_or_default()
 }
 
+/// What one thread counts. Only that thread writes; so a load and a store are enough.
+#[derive(Debug)]
+struct Counts {
+    requests: [AtomicU64; LISTENERS.len() * WAYS.len() * CLASSES.len()],
+    statuses: [AtomicU64; STATUSES],
+    web: AtomicU64,
+    websockets: AtomicU64,
+}
+
+static ALL: Mutex<Vec<Arc<Counts>>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static OWN: Arc<Counts> = {
+        let counts = Arc::new(Counts {
+            requests: [const { AtomicU64::new(0) }; _],
+            statuses: [const { AtomicU64::new(0) }; _],
+            web: AtomicU64::new(0),
+            websockets: AtomicU64::new(0),
+        });
+        // Counts of a thread that ended stay: a counter never goes back.
+        ALL.lock().expect("no panic under this lock").push(Arc::clone(&counts));
+        counts
+    };
+}
+
+fn add(to: &AtomicU64) {
+    to.store(to.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+fn sum(which: impl Fn(&Counts) -> &AtomicU64) -> u64 {
+    let all = ALL.lock().expect("no panic under this lock");
+    all.iter()
+        .map(|counts| which(counts).load(Ordering::Relaxed))
+        .sum()
+}
+
+fn place(listener: usize, way: usize, class: usize) -> usize {
+    (listener * WAYS.len() + way) * CLASSES.len() + class
+}
+
 /// A request was answered.
 pub(crate) fn request(listener: &'static str, way: &'static str, status: u16) {
-    let class = match status {
-        100..=199 => "1xx",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        _ => "5xx",
-    };
-    metrics::counter!(REQUESTS, "listener" => listener, "way" => way, "class" => class)
-        .increment(1);
+    let find = |names: &[&str], name| names.iter().position(|known| *known == name).unwrap_or(0);
+    let class = usize::from(status / 100).clamp(1, 5) - 1;
+    let at = place(find(&LISTENERS, listener), find(&WAYS, way), class);
+    OWN.with(|counts| {
+        add(&counts.requests[at]);
+        if let Some(counter) = counts.statuses.get(usize::from(status))
+            && status != 101
+        {
+            add(counter);
+        }
+    });
+}
+
+/// A request was sent on its way.
+pub(crate) fn carried(websocket: bool) {
+    OWN.with(|counts| {
+        add(if websocket {
+            &counts.websockets
+        } else {
+            &counts.web
+        })
+    });
+}
+
+/// What configurable-http-proxy counts.
+pub(crate) mod chp {
+    /// Requests sent on their way, websockets left out.
+    pub(crate) fn web() -> u64 {
+        super::sum(|counts| &counts.web)
+    }
+
+    /// Websockets that were asked for.
+    pub(crate) fn ws() -> u64 {
+        super::sum(|counts| &counts.websockets)
+    }
+
+    /// Answers by status, websockets left out.
+    pub(crate) fn proxied() -> Vec<(u16, u64)> {
+        (0_u16..)
+            .zip(0..super::STATUSES)
+            .map(|(status, at)| (status, super::sum(|counts| &counts.statuses[at])))
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
 }
 
 /// The proxy had to answer by itself.

@@ -28,7 +28,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::Edge;
-use crate::table::TableError;
+use crate::table::{Routes, TableError};
 
 /// The largest body: some hundred thousand routes.
 const LARGEST: usize = 64 << 20;
@@ -60,6 +60,7 @@ pub(crate) enum ControlError {
 #[derive(Debug)]
 pub(crate) struct Control {
     pub(crate) edge: Arc<Edge>,
+    pub(crate) routes: Arc<Routes>,
     /// Where the public listeners are.
     pub(crate) public: Vec<SocketAddr>,
     /// How the internal listener is; written by its keeper.
@@ -130,15 +131,16 @@ type Answer = Response<Full<Bytes>>;
 
 async fn answer(control: &Arc<Control>, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
-    let edge = &control.edge;
     match (request.method(), path.as_str()) {
-        (&Method::GET, TABLE_PATH) => json(StatusCode::OK, edge.routes.now().table()),
+        (&Method::GET, TABLE_PATH) => control
+            .routes
+            .with_table(|table| json(StatusCode::OK, table)),
         (&Method::PUT, TABLE_PATH) => {
             let table = match read(request).await {
                 Ok(table) => table,
                 Err(answer) => return answer,
             };
-            let routes = Arc::clone(&edge.routes);
+            let routes = Arc::clone(&control.routes);
             taken(control, move || routes.replace(table)).await
         }
         (&Method::POST, CHANGES_PATH) => {
@@ -146,13 +148,13 @@ async fn answer(control: &Arc<Control>, request: Request<Incoming>) -> Answer {
                 Ok(changes) => changes,
                 Err(answer) => return answer,
             };
-            let routes = Arc::clone(&edge.routes);
+            let routes = Arc::clone(&control.routes);
             taken(control, move || routes.change(changes)).await
         }
-        (&Method::GET, ACTIVITY_PATH) => json(StatusCode::OK, &edge.routes.activity()),
+        (&Method::GET, ACTIVITY_PATH) => json(StatusCode::OK, &control.routes.activity()),
         (&Method::GET, STATUS_PATH) => json(StatusCode::OK, &status(control)),
         (&Method::POST, REVOCATIONS_PATH) => match read(request).await {
-            Ok(revocations) => revoke(edge, &revocations).await,
+            Ok(revocations) => revoke(control, &revocations).await,
             Err(answer) => answer,
         },
         (&Method::GET, "/metrics") => {
@@ -230,8 +232,9 @@ async fn taken(
     }
 }
 
-async fn revoke(edge: &Arc<Edge>, revocations: &Revocations) -> Answer {
-    let revoked = match edge.routes.revoked.add(revocations) {
+async fn revoke(control: &Control, revocations: &Revocations) -> Answer {
+    let edge = &control.edge;
+    let revoked = match edge.revoked.add(revocations) {
         Ok(revoked) => revoked,
         Err(message) => {
             let body = serde_json::json!({ "status": 400, "message": message });
@@ -245,7 +248,7 @@ async fn revoke(edge: &Arc<Edge>, revocations: &Revocations) -> Answer {
     {
         tracing::warn!("Websockets of a revoked session were told to close and have not");
     }
-    let routes = Arc::clone(&edge.routes);
+    let routes = Arc::clone(&control.routes);
     match edge
         .tasks
         .spawn_blocking(move || routes.save_revoked())
@@ -262,7 +265,7 @@ async fn revoke(edge: &Arc<Edge>, revocations: &Revocations) -> Answer {
 
 fn status(control: &Control) -> Status {
     Status {
-        generation: control.edge.routes.now().table().generation,
+        generation: control.routes.generation(),
         public: control.public.clone(),
         internal: control
             .internal
@@ -277,7 +280,7 @@ fn status(control: &Control) -> Status {
 
 fn refuse(control: &Control, status: StatusCode, message: &str) -> Answer {
     let refused = Refused {
-        generation: control.edge.routes.now().table().generation,
+        generation: control.routes.generation(),
         message: message.to_owned(),
     };
     json(status, &refused)

@@ -1,64 +1,257 @@
 //! One client connection: its requests one after the other, and its end.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWrite;
 
-use super::clock::{Clock, Watched};
-use super::{Client, Edge, Listener, Socket, request};
+use super::buffers::Inbox;
+use super::exchange::ClientEnd;
+use super::failure::{Failure, Kind};
+use super::head::{self, Scan};
+use super::patience::Patience;
+use super::relay::Relay;
+use super::request;
+use super::respond::{self, Reader};
+use super::socket::Socket;
+use super::{Client, Edge};
 use crate::metrics::Present;
+use crate::table::steady_ms;
 
-/// The most a head may have, and the most that is buffered of a body in either direction.
-const BUFFER: usize = 64 * 1024;
-/// Header lines of a head.
-const HEADER_LINES: usize = 256;
+/// So long may a client take to notice that its connection is over.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A client connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) edge: Arc<Edge>,
+    pub(crate) client: Client,
+    pub(crate) socket: Socket,
+    pub(crate) inbox: Inbox,
+    pub(crate) patience: Patience,
+    /// The memory of heads for upstreams, from one request to the next.
+    pub(crate) head: Vec<u8>,
+}
+
+/// What a request leaves behind.
+pub(crate) enum After {
+    /// The next request may come.
+    Again,
+    /// The connection is over; what the client still sends belongs to nobody.
+    Close,
+    /// The client is gone, or must be: nothing more is said.
+    Cut,
+    /// The connection is a websocket now.
+    Relay(Box<Relay>),
+}
+
+/// What comes next on a connection.
+enum Next {
+    Head(usize),
+    End,
+    Bad(Failure),
+}
 
 /// Serves a connection until it ends, the client is too slow, or everything stops.
-pub(crate) async fn serve(edge: Arc<Edge>, socket: Socket, peer: SocketAddr, listener: Listener) {
+pub(crate) async fn serve(edge: Arc<Edge>, socket: Socket, client: Client) {
+    let relay = {
+        let mut drain = pin!(edge.drain.cancelled());
+        let mut stop = pin!(edge.stop.cancelled());
+        let mut serving = pin!(serve_requests(Arc::clone(&edge), socket, client));
+        let mut registered = false;
+        poll_fn(|cx| {
+            if !registered {
+                registered = true;
+                // They wake this task; whether they fired is looked up where it matters, which is cheaper than asking them.
+                let _ = drain.as_mut().poll(cx);
+                let _ = stop.as_mut().poll(cx);
+            }
+            if edge.is_stopped() {
+                return Poll::Ready(None);
+            }
+            serving.as_mut().poll(cx)
+        })
+        .await
+    };
+    if let Some(relay) = relay {
+        // A task of its own: it is a fraction of this one's size.
+        edge.clients.spawn(*relay);
+    }
+}
+
+async fn serve_requests(edge: Arc<Edge>, socket: Socket, client: Client) -> Option<Box<Relay>> {
     let _present = Present::connection();
-    let client = Client {
-        peer,
-        listener,
-        trusted: edge.trusts(peer),
-    };
-    let clock = Clock::start();
-    let watched = Watched {
+    let mut connection = Connection {
+        edge,
+        client,
         socket,
-        clock: Arc::clone(&clock),
+        inbox: Inbox::default(),
+        patience: Patience::default(),
+        head: Vec::new(),
     };
-    let service = service_fn(|request| {
-        let answering = clock.request();
-        let edge = Arc::clone(&edge);
-        async move { Ok::<_, Infallible>(request::handle(&edge, client, request, answering).await) }
-    });
-    let connection = http1::Builder::new()
-        .max_headers(HEADER_LINES)
-        .max_buf_size(BUFFER)
-        .preserve_header_case(true)
-        .header_read_timeout(None)
-        .serve_connection(TokioIo::new(watched), service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    let mut expired = pin!(clock.expired());
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = expired.as_mut() => return tracing::debug!("A client was too slow with its request"),
-        () = edge.stop.cancelled() => return,
-        () = edge.drain.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = expired => return,
-                () = edge.stop.cancelled() => return,
+    let mut first = true;
+    loop {
+        let after = match connection.next(first).await {
+            Next::End => return None,
+            Next::Head(length) => request::handle(&mut connection, length).await,
+            Next::Bad(failure) => {
+                let reader = Reader::default();
+                let (_, answer) =
+                    respond::failure(&failure, &reader, &connection.edge.settings).await;
+                tracing::debug!(%failure, "A connection brought no request");
+                match connection.write(&answer).await {
+                    Ok(()) => After::Close,
+                    Err(_) => After::Cut,
+                }
+            }
+        };
+        match after {
+            After::Again => first = false,
+            After::Close => {
+                connection.linger().await;
+                return None;
+            }
+            After::Cut => return None,
+            After::Relay(relay) => return Some(relay),
+        }
+    }
+}
+
+impl Connection {
+    /// Waits for the next head.
+    async fn next(&mut self, first: bool) -> Next {
+        let mut scan = Scan::default();
+        let mut since = steady_ms();
+        let mut resting = !first;
+        poll_fn(|cx| self.poll_next(cx, &mut scan, &mut since, &mut resting)).await
+    }
+
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        scan: &mut Scan,
+        since: &mut u64,
+        resting: &mut bool,
+    ) -> Poll<Next> {
+        loop {
+            match scan.end(self.inbox.bytes(), head::Kind::Request) {
+                Ok(Some(length)) => return Poll::Ready(Next::Head(length)),
+                Ok(None) if self.inbox.is_full() => {
+                    return Poll::Ready(Next::Bad(Failure::new(Kind::HeadTooLarge)));
+                }
+                Ok(None) => {}
+                Err(bad) => return Poll::Ready(Next::Bad(bad.into())),
+            }
+            if self.inbox.is_empty() && self.edge.is_draining() {
+                return Poll::Ready(Next::End);
+            }
+            match self.inbox.poll_fill(&mut self.socket, cx) {
+                Poll::Ready(Ok(read)) if read > 0 => {
+                    if std::mem::take(resting) {
+                        *since = steady_ms();
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(Next::End),
+                Poll::Pending => break,
             }
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "A client connection ended early");
+        let settings = &self.edge.settings;
+        let mut patience = if *resting {
+            settings.idle
+        } else {
+            settings.head
+        };
+        if let Some(silence) = settings.client_silence {
+            patience = patience.min(silence);
+        }
+        let deadline = *since + u64::try_from(patience.as_millis()).unwrap_or(u64::MAX / 2);
+        ready!(self.patience.poll_until(cx, steady_ms(), deadline));
+        Poll::Ready(if self.inbox.is_empty() {
+            Next::End
+        } else {
+            Next::Bad(Failure::new(Kind::Slow))
+        })
+    }
+
+    /// The parts that an exchange needs.
+    pub(crate) fn end(&mut self) -> ClientEnd<'_> {
+        ClientEnd {
+            socket: &mut self.socket,
+            inbox: &mut self.inbox,
+            patience: &mut self.patience,
+        }
+    }
+
+    /// Says something to the client, as long as it listens.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let stall = u64::try_from(self.edge.settings.stall.as_millis()).unwrap_or(u64::MAX / 2);
+        let deadline = steady_ms() + stall;
+        let mut written = 0;
+        poll_fn(|cx| {
+            while written < bytes.len() {
+                match Pin::new(&mut self.socket).poll_write(cx, &bytes[written..]) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(count)) => written += count,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        ready!(self.patience.poll_until(cx, steady_ms(), deadline));
+                        return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                    }
+                }
+            }
+            Pin::new(&mut self.socket).poll_flush(cx)
+        })
+        .await
+    }
+
+    /// Reads more of what the client sends; zero is its end. Ends with an error after the stall's time.
+    pub(crate) async fn fill(&mut self) -> io::Result<usize> {
+        let stall = u64::try_from(self.edge.settings.stall.as_millis()).unwrap_or(u64::MAX / 2);
+        let deadline = steady_ms() + stall;
+        poll_fn(|cx| {
+            if let Poll::Ready(read) = self.inbox.poll_fill(&mut self.socket, cx) {
+                return Poll::Ready(read);
+            }
+            ready!(self.patience.poll_until(cx, steady_ms(), deadline));
+            Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        })
+        .await
+    }
+
+    /// Ends when the client went away. What it sends meanwhile is kept, as far as there is room.
+    pub(crate) async fn gone(&mut self) {
+        poll_fn(|cx| {
+            while !self.inbox.is_full() {
+                match self.inbox.poll_fill(&mut self.socket, cx) {
+                    Poll::Ready(Ok(read)) if read > 0 => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Ends our side and lets the client read what was said: closing over bytes that were not read would reset the connection
+    /// and could take the answer with it.
+    async fn linger(&mut self) {
+        let deadline = steady_ms() + u64::try_from(LINGER.as_millis()).unwrap_or(0);
+        poll_fn(|cx| {
+            let _ = ready!(self.socket.poll_end_writing(cx));
+            loop {
+                self.inbox.clear();
+                match self.inbox.poll_fill(&mut self.socket, cx) {
+                    Poll::Ready(Ok(read)) if read > 0 && steady_ms() < deadline => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return self.patience.poll_until(cx, steady_ms(), deadline),
+                }
+            }
+        })
+        .await;
     }
 }

@@ -43,12 +43,30 @@ pub(crate) enum Kind {
     /// The request has no single meaning.
     #[error("{0}")]
     Malformed(&'static str),
+    /// The head is larger than heads may be.
+    #[error("the request's head is larger than 64 KiB or has more than 256 lines")]
+    HeadTooLarge,
+    /// The target is longer than targets may be.
+    #[error("the request's target is longer than 32 KiB")]
+    LongTarget,
+    /// Not HTTP/1.0 or 1.1.
+    #[error("only HTTP/1.0 and HTTP/1.1 are spoken here")]
+    Version,
+    /// A transfer coding that is not known here.
+    #[error("only the transfer coding 'chunked' is known here")]
+    Coding,
     /// `CONNECT`, `TRACE`.
     #[error("this method is not for here")]
     Method,
     /// `Expect` with something else than `100-continue`.
     #[error("only 100-continue can be expected")]
     Expectation,
+    /// A version of the websocket protocol that nobody speaks.
+    #[error("only version 13 of the websocket protocol is spoken here")]
+    WebsocketVersion,
+    /// A head that did not come in time.
+    #[error("the request did not come in time")]
+    Slow,
     /// The internal listener carries only the hub's API.
     #[error("only /hub/api is served here")]
     NotTheApi,
@@ -61,12 +79,21 @@ pub(crate) enum Kind {
     /// A session or a token that was signed out.
     #[error("this session or token is signed out")]
     Revoked,
+    /// A page of another origin opens a websocket.
+    #[error("pages of this origin may not open websockets here")]
+    Origin,
+    /// No route, and no default one.
+    #[error("nothing is served here")]
+    NoRoute,
     /// The server did not come in time.
     #[error("the notebook server is still starting")]
     StillStarting,
     /// The bound on waiting requests.
     #[error("too many requests wait for notebook servers")]
     TooManyWaiting,
+    /// The bound on what one route carries.
+    #[error("too many requests and websockets are open to this server")]
+    Crowded,
     /// No hub answers.
     #[error("the hub is restarting; notebook servers go on running")]
     HubAway,
@@ -76,6 +103,12 @@ pub(crate) enum Kind {
     /// The connection broke before an answer.
     #[error("the connection broke before there was an answer")]
     Broken,
+    /// What came was no answer, or one with two readings.
+    #[error("the answer could not be understood")]
+    BadAnswer,
+    /// The upstream was silent for too long.
+    #[error("no answer came in time")]
+    Silent,
 }
 
 /// A request that could not be carried.
@@ -98,16 +131,25 @@ impl Failure {
     /// A failure of this kind; side, phase and retry follow from it.
     pub(crate) fn new(kind: Kind) -> Self {
         let (side, phase, retry) = match &kind {
-            Kind::Malformed(_) | Kind::Method | Kind::Expectation => {
-                (Side::Client, Phase::Normalize, Retry::Useless)
+            Kind::Malformed(_)
+            | Kind::HeadTooLarge
+            | Kind::LongTarget
+            | Kind::Version
+            | Kind::Coding
+            | Kind::Method
+            | Kind::Expectation
+            | Kind::WebsocketVersion
+            | Kind::Slow => (Side::Client, Phase::Normalize, Retry::Useless),
+            Kind::NotTheApi | Kind::Revoked | Kind::Origin | Kind::NoRoute | Kind::TooLarge => {
+                (Side::Client, Phase::Route, Retry::Useless)
             }
-            Kind::NotTheApi | Kind::Revoked => (Side::Client, Phase::Route, Retry::Useless),
-            Kind::TooLarge => (Side::Client, Phase::Route, Retry::Useless),
             Kind::BodyLost => (Side::Client, Phase::Answer, Retry::Unsafe),
             Kind::StillStarting => (Side::Upstream, Phase::Route, Retry::Safe),
-            Kind::TooManyWaiting => (Side::Proxy, Phase::Route, Retry::Safe),
+            Kind::TooManyWaiting | Kind::Crowded => (Side::Proxy, Phase::Route, Retry::Safe),
             Kind::HubAway | Kind::ServerAway => (Side::Upstream, Phase::Connect, Retry::Safe),
-            Kind::Broken => (Side::Upstream, Phase::Answer, Retry::Unsafe),
+            Kind::Broken | Kind::BadAnswer | Kind::Silent => {
+                (Side::Upstream, Phase::Answer, Retry::Unsafe)
+            }
         };
         Failure {
             side,
@@ -122,6 +164,33 @@ impl Failure {
     pub(crate) fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
         self
+    }
+
+    /// Whether the connection must not be read any further: what has no single meaning may be followed by more of the same.
+    pub(crate) fn closes(&self) -> bool {
+        self.phase == Phase::Normalize || matches!(self.kind, Kind::TooLarge | Kind::BodyLost)
+    }
+}
+
+impl From<super::head::BadHead> for Failure {
+    fn from(bad: super::head::BadHead) -> Self {
+        use super::head::BadHead;
+        Failure::new(match bad {
+            BadHead::Malformed(why) => Kind::Malformed(why),
+            BadHead::TooManyLines => Kind::HeadTooLarge,
+            BadHead::LongTarget => Kind::LongTarget,
+            BadHead::Version => Kind::Version,
+        })
+    }
+}
+
+impl From<super::framing::BadFraming> for Failure {
+    fn from(bad: super::framing::BadFraming) -> Self {
+        use super::framing::BadFraming;
+        Failure::new(match bad {
+            BadFraming::Ambiguous(why) => Kind::Malformed(why),
+            BadFraming::Coding => Kind::Coding,
+        })
     }
 }
 

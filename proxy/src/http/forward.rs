@@ -6,135 +6,190 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, Version, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Edge;
-use super::body::{AnswerBody, RequestBody};
+use super::answer::Asked;
+use super::connection::{After, Connection};
+use super::exchange::{Exchange, Outcome};
 use super::failure::{Failure, Kind};
-use super::headers::remove_hop_by_hop;
-use super::route::Way;
-use super::upstream::{Lease, Wanted};
+use super::framing::{Body, Framing, Piece};
+use super::head::Method;
+use super::headers::put_length;
+use super::record::Record;
+use super::request::fail;
+use super::respond::Reader;
+use super::route::{Place, Way};
+use super::upgrade::upgrade;
+use super::upstream::{Upstream, Wanted};
 use crate::metrics::Present;
-use crate::table::Target;
+use crate::table::{Hash, Target};
 
 /// The body of a request that is held must fit in memory.
 const HELD_BODY: usize = 1 << 20;
 /// Between two looks for a hub.
 const LOOK: Duration = Duration::from_millis(75);
-/// Connections that may die under a request before any byte of it left.
+/// Connections that may die under a request before any byte of it was acted on.
 const ATTEMPTS: usize = 3;
 
-/// Sends a request its way and gives back the answer, streaming.
-pub(crate) async fn forward(
-    edge: &Edge,
-    way: &Way,
-    request: Request<RequestBody>,
-) -> Result<Response<AnswerBody>, Failure> {
-    let (response, lease) = exchange(edge, way, request).await?;
-    Ok(relay_answer(response, lease))
+/// A request on its way: its head for the upstream, and what its answer depends on.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    pub(crate) head: Vec<u8>,
+    pub(crate) body: Framing,
+    pub(crate) method: Method,
+    /// The client waits for `100 Continue`.
+    pub(crate) expects: bool,
+    /// The request's `Host`, where redirects are rewritten.
+    pub(crate) host: Option<Box<str>>,
+    pub(crate) reader: Reader,
+    pub(crate) websocket: bool,
+    /// The client's connection may go on afterwards.
+    pub(crate) keep: bool,
+    pub(crate) place: Place,
+    /// What a websocket must be closed by later.
+    pub(crate) credentials: Vec<Hash>,
+    pub(crate) way: Way,
+    pub(crate) record: Record,
 }
 
-/// Makes an upstream's ordinary answer ours.
-pub(crate) fn relay_answer(response: Response<Incoming>, lease: Lease) -> Response<AnswerBody> {
-    let (mut parts, incoming) = response.into_parts();
-    remove_hop_by_hop(&mut parts.headers);
-    parts.version = Version::HTTP_11;
-    Response::from_parts(parts, AnswerBody::upstream(incoming, lease))
-}
-
-/// Sends a request its way and gives back the answer with the connection it came by.
-pub(crate) async fn exchange(
-    edge: &Edge,
-    way: &Way,
-    mut request: Request<RequestBody>,
-) -> Result<(Response<Incoming>, Lease), Failure> {
+/// Sends a request its way and carries the answer to the client.
+pub(crate) async fn forward(connection: &mut Connection, mut errand: Errand) -> After {
+    match Place::take(&errand.way, connection.edge.settings.per_route) {
+        Ok(place) => errand.place = place,
+        Err(failure) => return fail(connection, failure, errand.reader, errand.record).await,
+    }
+    crate::metrics::carried(errand.websocket);
     let mut wanted = Wanted::Any;
     for _ in 0..ATTEMPTS {
-        let lease = connect(edge, way, wanted).await?;
-        match send(lease, request).await {
-            Sent::Answered(response, lease) => return Ok((response, lease)),
-            Sent::Unsent(back) => request = *back,
-            Sent::Lost(failure) => return Err(failure),
+        let (mut upstream, target) = match connect(&connection.edge, &errand.way, wanted).await {
+            Ok(connected) => connected,
+            Err(failure) => return fail(connection, failure, errand.reader, errand.record).await,
+        };
+        let head = std::mem::take(&mut errand.head);
+        match exchange(connection, &errand, &mut upstream, &target, head).await {
+            Outcome::Failed {
+                unsent: Some(unsent),
+                ..
+            } => errand.head = unsent.head,
+            outcome => return finish(connection, errand, upstream, outcome).await,
         }
         wanted = Wanted::Fresh;
     }
-    Err(unreachable(way))
+    let failure = unreachable(&errand.way);
+    fail(connection, failure, errand.reader, errand.record).await
 }
 
-/// What became of a request.
-enum Sent {
-    Answered(Response<Incoming>, Lease),
-    /// It may be sent again.
-    Unsent(Box<Request<RequestBody>>),
-    Lost(Failure),
+async fn exchange(
+    connection: &mut Connection,
+    errand: &Errand,
+    upstream: &mut Upstream,
+    target: &Target,
+    head: Vec<u8>,
+) -> Outcome {
+    let edge = Arc::clone(&connection.edge);
+    let asked = Asked {
+        method: errand.method,
+        old: errand.reader.old,
+        websocket: errand.websocket,
+        keep: errand.keep,
+        host: errand.host.as_deref(),
+        target,
+    };
+    let last_use = errand.way.leaf().map(|leaf| &*leaf.last_use);
+    let end = connection.end();
+    Exchange::new(
+        &edge.settings,
+        end,
+        upstream,
+        asked,
+        last_use,
+        head,
+        errand.body,
+    )
+    .run()
+    .await
 }
 
-async fn send(mut lease: Lease, mut request: Request<RequestBody>) -> Sent {
-    *request.version_mut() = Version::HTTP_11;
-    if !request.headers().contains_key(header::HOST) {
-        // Only HTTP/1.0 comes without.
-        request
-            .headers_mut()
-            .insert(header::HOST, HeaderValue::from_static("localhost"));
-    }
-    let repeatable = request.body().is_end_stream()
-        && matches!(
-            *request.method(),
-            Method::GET | Method::HEAD | Method::OPTIONS
-        );
-    let spare = (lease.reused && repeatable).then(|| spare(&request));
-    match lease.sender.try_send_request(request).await {
-        Ok(response) => Sent::Answered(response, lease),
-        Err(mut error) => match error.take_message().or(spare) {
-            Some(request) => Sent::Unsent(Box::new(request)),
-            None => {
-                let error = error.into_error();
-                let kind = if error.is_user() {
-                    Kind::BodyLost
-                } else {
-                    Kind::Broken
-                };
-                Sent::Lost(Failure::new(kind).because(error))
+/// What an exchange leaves behind, for both connections and for the record.
+async fn finish(
+    connection: &mut Connection,
+    errand: Errand,
+    upstream: Upstream,
+    outcome: Outcome,
+) -> After {
+    match outcome {
+        Outcome::Whole { answer, sent_whole } => {
+            errand
+                .record
+                .finished(answer.status, true, Some(&errand.way));
+            if answer.reusable && sent_whole {
+                upstream.give_back();
             }
-        },
+            if answer.keep && sent_whole {
+                After::Again
+            } else {
+                After::Close
+            }
+        }
+        Outcome::Switched { head } => {
+            errand.record.finished(101, true, Some(&errand.way));
+            upgrade(connection, errand, upstream, head)
+        }
+        Outcome::Failed { failure, .. } => {
+            let mut reader = errand.reader;
+            reader.keep &= errand.keep;
+            fail(connection, failure, reader, errand.record).await
+        }
+        Outcome::Cut { status } => {
+            errand.record.finished(status, false, Some(&errand.way));
+            After::Cut
+        }
     }
 }
 
-fn spare(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    *copy.extensions_mut() = request.extensions().clone();
-    copy
-}
-
-async fn connect(edge: &Edge, way: &Way, wanted: Wanted) -> Result<Lease, Failure> {
+async fn connect(
+    edge: &Edge,
+    way: &Way,
+    wanted: Wanted,
+) -> Result<(Upstream, Arc<Target>), Failure> {
     match way {
         Way::Server(_, target) => {
             if target.refused_lately() {
                 return Err(unreachable(way));
             }
-            edge.upstreams.take(target, wanted).await.map_err(|error| {
-                target.note_refused();
-                unreachable(way).because(error)
-            })
+            let taken = take(edge, target, wanted).await;
+            let upstream = taken.map_err(|error| unreachable(way).because(error))?;
+            Ok((upstream, Arc::clone(target)))
         }
         Way::Hub(hubs) => connect_hub(edge, hubs, wanted).await,
     }
 }
 
+async fn take(
+    edge: &Edge,
+    target: &Target,
+    wanted: Wanted,
+) -> Result<Upstream, super::upstream::ConnectError> {
+    Upstream::take(
+        target,
+        wanted,
+        &edge.upstreams,
+        edge.settings.upstream_tls.as_ref(),
+    )
+    .await
+}
+
 /// The first hub that connects.
-async fn connect_hub(edge: &Edge, hubs: &[Arc<Target>], wanted: Wanted) -> Result<Lease, Failure> {
+async fn connect_hub(
+    edge: &Edge,
+    hubs: &[Arc<Target>],
+    wanted: Wanted,
+) -> Result<(Upstream, Arc<Target>), Failure> {
     let mut failure = Failure::new(Kind::HubAway);
     for hub in hubs {
-        match edge.upstreams.take(hub, wanted).await {
-            Ok(lease) => return Ok(lease),
+        match take(edge, hub, wanted).await {
+            Ok(upstream) => return Ok((upstream, Arc::clone(hub))),
             Err(error) => failure = Failure::new(Kind::HubAway).because(error),
         }
     }
@@ -149,48 +204,41 @@ fn unreachable(way: &Way) -> Failure {
 }
 
 /// Sends a server's request to a hub, held for a while if none answers: single-user servers do not repeat a POST.
-pub(crate) async fn forward_held(
-    edge: &Edge,
-    request: Request<RequestBody>,
-) -> Result<Response<AnswerBody>, Failure> {
+pub(crate) async fn forward_held(connection: &mut Connection, mut errand: Errand) -> After {
+    let edge = Arc::clone(&connection.edge);
     let deadline = Instant::now() + edge.settings.hold;
-    let _place = edge
-        .waiting
-        .try_acquire()
-        .map_err(|_| Failure::new(Kind::TooManyWaiting))?;
-    let (parts, body) = request.into_parts();
-    let body = Limited::new(body, HELD_BODY)
-        .collect()
-        .await
-        .map_err(|error| {
-            let kind = if error.is::<LengthLimitError>() {
-                Kind::TooLarge
-            } else {
-                Kind::BodyLost
-            };
-            Failure::new(kind).because(error)
-        })?
-        .to_bytes();
-    let repeatable = body.is_empty() && matches!(parts.method, Method::GET | Method::HEAD);
-    let mut request = whole(parts.clone(), &body);
-    let mut changed = edge.routes.watch();
+    let Ok(_place) = edge.waiting.try_acquire() else {
+        let failure = Failure::new(Kind::TooManyWaiting);
+        return fail(connection, failure, errand.reader, errand.record).await;
+    };
+    let body = match collect(connection, &errand).await {
+        Ok(body) => body,
+        Err(failure) => return fail(connection, failure, errand.reader, errand.record).await,
+    };
+    let repeatable = body.is_empty() && errand.method.is_safe();
+    let message = whole(std::mem::take(&mut errand.head), &body, errand.body);
+    errand.body = Framing::None;
+    // The body is read: the connection can go on whatever becomes of the request.
+    errand.reader.keep = errand.keep;
+    let mut changed = edge.live.watch();
     let mut waiting = None;
     loop {
-        let hubs = Arc::clone(&edge.routes.now().hubs);
-        let failure = match connect_hub(edge, &hubs, Wanted::Any).await {
+        let hubs = Arc::clone(&edge.live.now().hubs);
+        let failure = match connect_hub(&edge, &hubs, Wanted::Any).await {
             Err(failure) => failure,
-            Ok(lease) => match send(lease, request).await {
-                Sent::Answered(response, lease) => return Ok(relay_answer(response, lease)),
-                Sent::Unsent(back) => {
-                    request = *back;
-                    Failure::new(Kind::HubAway)
+            Ok((mut upstream, target)) => {
+                match exchange(connection, &errand, &mut upstream, &target, message.clone()).await {
+                    Outcome::Failed {
+                        unsent: Some(_), ..
+                    } => Failure::new(Kind::HubAway),
+                    Outcome::Failed { failure, .. }
+                        if repeatable && failure.kind == Kind::Broken =>
+                    {
+                        failure
+                    }
+                    outcome => return finish(connection, errand, upstream, outcome).await,
                 }
-                Sent::Lost(failure) if repeatable && failure.kind == Kind::Broken => {
-                    request = whole(parts.clone(), &body);
-                    failure
-                }
-                Sent::Lost(failure) => return Err(failure),
-            },
+            }
         };
         waiting.get_or_insert_with(Present::waiting);
         let pause = async {
@@ -199,18 +247,81 @@ pub(crate) async fn forward_held(
                 _ = changed.changed() => {}
             }
         };
-        if timeout_at(deadline, pause).await.is_err() {
-            return Err(failure);
+        let paused = tokio::select! {
+            paused = timeout_at(deadline, pause) => paused,
+            () = connection.gone() => return After::Cut,
+        };
+        if paused.is_err() {
+            return fail(connection, failure, errand.reader, errand.record).await;
         }
     }
 }
 
-fn whole(mut parts: Parts, body: &Bytes) -> Request<RequestBody> {
-    if parts.headers.remove(header::TRANSFER_ENCODING).is_some() {
-        parts
-            .headers
-            .insert(header::CONTENT_LENGTH, body.len().into());
+/// A head with its body behind it, counted.
+fn whole(mut head: Vec<u8>, body: &[u8], framing: Framing) -> Vec<u8> {
+    if framing != Framing::None {
+        // Before the empty line.
+        head.truncate(head.len() - 2);
+        put_length(&mut head, body.len() as u64);
+        head.extend_from_slice(b"\r\n");
+        head.extend_from_slice(body);
     }
-    let body = Some(body.clone()).filter(|body| !body.is_empty());
-    Request::from_parts(parts, RequestBody::Whole(body))
+    head
+}
+
+/// Reads a request's whole body.
+async fn collect(connection: &mut Connection, errand: &Errand) -> Result<Vec<u8>, Failure> {
+    if let Framing::Length(length) = errand.body
+        && length > HELD_BODY as u64
+    {
+        return Err(Failure::new(Kind::TooLarge));
+    }
+    let lost = |error: std::io::Error| Failure::new(Kind::BodyLost).because(error);
+    if errand.expects && errand.body != Framing::None && connection.inbox.is_empty() {
+        let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
+        connection.write(go_on).await.map_err(lost)?;
+    }
+    let mut collected = Vec::new();
+    let mut body = Body::from(errand.body);
+    loop {
+        let bytes = connection.inbox.bytes();
+        let used = match &mut body {
+            Body::Ended | Body::UntilClose => return Ok(collected),
+            Body::Length(left) => {
+                let take = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                collected.extend_from_slice(&bytes[..take]);
+                *left -= take as u64;
+                if *left == 0 {
+                    body = Body::Ended;
+                }
+                take
+            }
+            Body::Chunked(chunks) => match chunks.next(bytes) {
+                Ok(Piece::More) => 0,
+                Ok(Piece::Data(length)) => {
+                    collected.extend_from_slice(&bytes[..length]);
+                    length
+                }
+                Ok(
+                    Piece::Framing(length) | Piece::Extended(length, _) | Piece::Trailer(length),
+                ) => length,
+                Ok(Piece::End(length)) => {
+                    body = Body::Ended;
+                    length
+                }
+                Err(bad) => {
+                    return Err(
+                        Failure::new(Kind::Malformed("the body's chunks are broken")).because(bad),
+                    );
+                }
+            },
+        };
+        if collected.len() > HELD_BODY {
+            return Err(Failure::new(Kind::TooLarge));
+        }
+        connection.inbox.consume(used);
+        if used == 0 && connection.fill().await.map_err(lost)? == 0 {
+            return Err(lost(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+    }
 }

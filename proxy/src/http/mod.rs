@@ -1,34 +1,44 @@
 //! The HTTP edge: one connection in, answers out.
 //!
-//! **Invariant:** no type of an HTTP library crosses this door; a stricter and faster codec can take hyper's place behind it.
+//! **Invariant:** no type of an HTTP library crosses this door; the codec behind it is our own, strict one.
 //! `request.rs` tells the story of a request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::table::Routes;
+use crate::table::{Live, Revoked};
 
 pub(crate) use self::connection::serve;
-pub(crate) use self::socket::Socket;
+pub(crate) use self::respond::too_many_connections;
+pub(crate) use self::settings::{Forwarded, Page, Pages, Settings};
+pub(crate) use self::socket::{PlainSocket, Socket};
+pub(crate) use self::upstream::{ConnectError, connect};
 
-mod body;
-mod clock;
+mod answer;
+mod buffers;
 mod connection;
+mod exchange;
 mod failure;
+mod fields;
 mod forward;
+mod frames;
+mod framing;
+mod head;
 mod headers;
 mod normalize;
+mod passage;
+mod patience;
 mod record;
 mod relay;
 mod request;
 mod respond;
 mod route;
+mod settings;
 mod socket;
 mod upgrade;
 mod upstream;
@@ -53,26 +63,16 @@ impl Listener {
     }
 }
 
-/// How patient the edge is, and whom it believes.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    /// So long may a request wait for a server that is on its way.
-    pub(crate) pending_wait: Duration,
-    /// So long is a server's request held while no hub answers.
-    pub(crate) hold: Duration,
-    /// Requests that may wait at one time.
-    pub(crate) most_waiting: usize,
-    /// Peers whose forwarded headers are believed.
-    pub(crate) trusted: Vec<IpNet>,
-}
-
 /// What every connection shares.
 #[derive(Debug)]
 pub(crate) struct Edge {
-    pub(crate) routes: Arc<Routes>,
+    /// The routes.
+    pub(crate) live: Arc<Live>,
+    /// What is no longer let through.
+    pub(crate) revoked: Arc<Revoked>,
     pub(crate) settings: Settings,
-    pub(crate) websockets: websockets::Websockets,
-    /// All tasks.
+    pub(crate) websockets: Arc<websockets::Websockets>,
+    /// All tasks that no client is at the other end of.
     pub(crate) tasks: TaskTracker,
     /// The tasks that a client is at the other end of.
     pub(crate) clients: TaskTracker,
@@ -80,34 +80,49 @@ pub(crate) struct Edge {
     pub(crate) drain: CancellationToken,
     /// Fires when everything must end.
     pub(crate) stop: CancellationToken,
-    upstreams: Arc<upstream::Upstreams>,
+    // What the tokens say, to be asked for at each request.
+    draining: AtomicBool,
+    stopped: AtomicBool,
+    upstreams: upstream::Shared,
     waiting: Semaphore,
 }
 
 impl Edge {
     /// An edge without connections.
-    pub(crate) fn new(routes: Arc<Routes>, settings: Settings, tasks: TaskTracker) -> Self {
+    pub(crate) fn new(
+        live: Arc<Live>,
+        revoked: Arc<Revoked>,
+        settings: Settings,
+        tasks: TaskTracker,
+    ) -> Self {
         Edge {
-            routes,
-            websockets: websockets::Websockets::default(),
-            upstreams: Arc::new(upstream::Upstreams::new(tasks.clone())),
+            live,
+            revoked,
+            websockets: Arc::default(),
+            upstreams: upstream::Shared::default(),
             waiting: Semaphore::new(settings.most_waiting),
             settings,
             tasks,
             clients: TaskTracker::new(),
             drain: CancellationToken::new(),
             stop: CancellationToken::new(),
+            draining: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
         }
     }
 
-    /// Closes upstream connections that nobody used for long.
-    pub(crate) fn sweep(&self) {
-        self.upstreams.sweep();
+    /// From now on no new request is wanted: connections end with the request they carry.
+    pub(crate) fn begin_drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        self.drain.cancel();
     }
 
-    /// Closes all upstream connections that wait for a next request.
-    pub(crate) fn close_upstreams(&self) {
-        self.upstreams.close();
+    /// From now on nothing goes on.
+    pub(crate) async fn end_all(&self) {
+        self.begin_drain();
+        self.stopped.store(true, Ordering::SeqCst);
+        self.stop.cancel();
+        self.websockets.close_all().await;
     }
 
     /// Ends when no client is connected any more.
@@ -116,7 +131,21 @@ impl Edge {
         self.clients.wait().await;
     }
 
-    fn trusts(&self, peer: SocketAddr) -> bool {
+    /// Closes upstream connections that the calling worker did not use for long; `alone` when there is no other worker.
+    pub(crate) fn sweep(&self, alone: bool) {
+        upstream::sweep(&self.upstreams, alone);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Whether what a peer says of others is believed.
+    pub(crate) fn trusts(&self, peer: SocketAddr) -> bool {
         let address = peer.ip().to_canonical();
         self.settings
             .trusted
@@ -126,9 +155,21 @@ impl Edge {
 }
 
 /// Who is at the other end of a connection.
-#[derive(Debug, Clone, Copy)]
-struct Client {
-    peer: SocketAddr,
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
     listener: Listener,
     trusted: bool,
+    // The peer's address as it is told on.
+    shown: Box<str>,
+}
+
+impl Client {
+    /// A client at this address.
+    pub(crate) fn new(peer: SocketAddr, listener: Listener, trusted: bool) -> Self {
+        Client {
+            listener,
+            trusted,
+            shown: peer.ip().to_canonical().to_string().into(),
+        }
+    }
 }

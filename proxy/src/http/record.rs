@@ -1,79 +1,72 @@
 //! What remains of a request: a line in the log, a number in the metrics, the time its route was used.
 //!
-//! Never a query, a cookie or a token.
+//! Never a query, a cookie or a token. What only a log would want is gathered only when there is one.
 
 use std::time::Instant;
 
-use http::{HeaderValue, Method};
-
 use super::Listener;
 use super::route::Way;
+use crate::metrics;
 
 /// The record of one request.
 #[derive(Debug)]
 pub(crate) struct Record {
-    began: Instant,
-    method: Method,
-    path: Box<str>,
     listener: Listener,
-    id: Option<HeaderValue>,
-    way: Option<Way>,
-    status: u16,
+    way: &'static str,
+    logged: Option<Box<Logged>>,
+}
+
+#[derive(Debug)]
+struct Logged {
+    began: Instant,
+    method: Box<str>,
+    path: Box<str>,
 }
 
 impl Record {
     /// A request came.
-    pub(crate) fn begin(method: &Method, path: &str, listener: Listener) -> Self {
+    pub(crate) fn begin(method: &str, path: &str, listener: Listener) -> Self {
+        let logged = tracing::enabled!(tracing::Level::DEBUG).then(|| {
+            Box::new(Logged {
+                began: Instant::now(),
+                method: method.into(),
+                path: path.into(),
+            })
+        });
         Record {
-            began: Instant::now(),
-            method: method.clone(),
-            path: path.into(),
             listener,
-            id: None,
-            way: None,
-            status: 0,
+            way: "none",
+            logged,
         }
-    }
-
-    /// It has an id.
-    pub(crate) fn identified(&mut self, id: HeaderValue) {
-        self.id = Some(id);
     }
 
     /// Its way was found.
     pub(crate) fn routed(&mut self, way: &Way) {
-        self.way = Some(way.clone());
+        self.way = way.name();
     }
 
-    /// Its answer began.
-    pub(crate) fn answered(&mut self, status: u16) {
-        self.status = status;
-        crate::metrics::request(self.listener.name(), self.way_name(), status);
-    }
-
-    /// Its answer ended; `whole` when nothing was cut off.
-    pub(crate) fn finished(&mut self, whole: bool) {
+    /// It is over; `whole` when nothing of its answer was cut off.
+    pub(crate) fn finished(&self, status: u16, whole: bool, way: Option<&Way>) {
+        metrics::request(self.listener.name(), self.way, status);
         if whole
-            && (200..300).contains(&self.status)
-            && let Some(Way::Server(leaf, _)) = &self.way
+            && (200..300).contains(&status)
+            && let Some(leaf) = way.and_then(Way::leaf)
         {
             leaf.last_use.touch();
         }
-        let milliseconds = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::debug!(
-            request.id = self.id.as_ref().and_then(|id| id.to_str().ok()),
-            method = %self.method,
-            path = %self.path,
-            listener = self.listener.name(),
-            way = self.way_name(),
-            status = self.status,
-            whole,
-            duration_ms = milliseconds,
-            "Answered a request"
-        );
-    }
-
-    fn way_name(&self) -> &'static str {
-        self.way.as_ref().map_or("none", Way::name)
+        if let Some(logged) = &self.logged {
+            let milliseconds =
+                u64::try_from(logged.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::debug!(
+                method = %logged.method,
+                path = %logged.path,
+                listener = self.listener.name(),
+                way = self.way,
+                status,
+                whole,
+                duration_ms = milliseconds,
+                "Answered a request"
+            );
+        }
     }
 }

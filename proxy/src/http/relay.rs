@@ -1,157 +1,232 @@
-//! Raw bytes between two sockets, in one task.
+//! A websocket's bytes between two sockets, in one task.
 //!
-//! A read goes into a buffer on the stack and is written at once; only what the other side does not take is kept. So an idle
-//! connection holds no buffer, and a slow reader slows its writer. An end on one side is passed on; the relay is over when both
-//! sides ended, or one broke.
+//! An idle one holds two sockets and no buffer. A slow reader slows its writer. An end on one side is passed on; the relay is over
+//! when both sides ended, or one broke. The bytes are never changed, and looked at only where control frames must be told from data.
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
-use tokio::io::Interest;
+use tokio::io::AsyncWrite;
 
+use super::Edge;
+use super::buffers::Inbox;
+use super::frames::Frames;
+use super::patience::Patience;
+use super::route::Place;
 use super::socket::Socket;
-
-/// What one read may bring.
-const CHUNK: usize = 16 * 1024;
-/// Reads of one direction before others get their turn.
-const TURNS: usize = 8;
-
-/// Bytes that went from the client and to it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Moved {
-    /// From the client.
-    pub(crate) up: u64,
-    /// To the client.
-    pub(crate) down: u64,
-}
+use super::websockets::Open;
+use crate::table::{Leaf, steady_ms};
 
 /// One direction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Direction {
-    // What was read and not taken yet.
-    left: Vec<u8>,
-    written: usize,
-    ended: bool,
-    passed_on: bool,
-    moved: u64,
+    // Goes before anything that is read.
+    first: Vec<u8>,
+    inbox: Inbox,
+    frames: Option<Box<Frames>>,
+    counts: bool,
+    moved: bool,
+    state: State,
 }
 
-/// Relays until both sides ended or one broke; `used` is called when the client sent something.
-pub(crate) async fn relay(
-    client: &Socket,
-    upstream: &Socket,
-    early_from_client: &[u8],
-    early_from_upstream: &[u8],
-    mut used: impl FnMut(),
-) -> (Moved, io::Result<()>) {
-    let mut up = Direction::beginning_with(early_from_client);
-    let mut down = Direction::beginning_with(early_from_upstream);
-    let result = loop {
-        let sent = up.moved;
-        let step = up
-            .pump(client, upstream)
-            .and_then(|more| Ok(more | down.pump(upstream, client)?));
-        if up.moved > sent {
-            used();
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Ended,
+    PassedOn,
+}
+
+/// A websocket that is being relayed. It is a future of its own, kept as small as it can be: thousands rest at a time.
+pub(crate) struct Relay {
+    edge: Arc<Edge>,
+    client: Socket,
+    upstream: Socket,
+    up: Direction,
+    down: Direction,
+    leaf: Option<Arc<Leaf>>,
+    open: Open,
+    registered: bool,
+    // Only where silence ends it.
+    patience: Option<Box<Patience>>,
+    moved: u64,
+    _place: Place,
+}
+
+/// What a relay begins with.
+pub(crate) struct Beginning {
+    pub(crate) client: Socket,
+    pub(crate) from_client: Inbox,
+    pub(crate) upstream: Socket,
+    pub(crate) from_upstream: Inbox,
+    /// The head that tells the client.
+    pub(crate) head: Vec<u8>,
+    /// The route whose use is counted.
+    pub(crate) leaf: Option<Arc<Leaf>>,
+    pub(crate) open: Open,
+    pub(crate) place: Place,
+}
+
+impl Relay {
+    /// Relays from now on.
+    pub(crate) fn new(edge: Arc<Edge>, beginning: Beginning) -> Self {
+        let settings = &edge.settings;
+        let frames = |wanted: bool| wanted.then(Box::<Frames>::default);
+        let up = Direction {
+            first: Vec::new(),
+            frames: frames(settings.ignore_control_frames),
+            counts: true,
+            moved: false,
+            inbox: beginning.from_client,
+            state: State::Open,
+        };
+        let down = Direction {
+            first: beginning.head,
+            frames: frames(settings.count_output),
+            counts: settings.count_output,
+            moved: false,
+            inbox: beginning.from_upstream,
+            state: State::Open,
+        };
+        let mut up = up;
+        // What came before the upstream's agreement counts as well.
+        if !up.inbox.is_empty()
+            && up.is_use()
+            && let Some(leaf) = &beginning.leaf
+        {
+            leaf.last_use.touch();
         }
-        match step {
-            Err(error) => break Err(error),
-            Ok(_) if up.passed_on && down.passed_on => break Ok(()),
-            Ok(true) => tokio::task::yield_now().await,
-            Ok(false) => {
-                let waited = tokio::select! {
-                    ready = ready(client, up.wants_to_read(), down.wants_to_write()) => ready,
-                    ready = ready(upstream, down.wants_to_read(), up.wants_to_write()) => ready,
-                };
-                if let Err(error) = waited {
-                    break Err(error);
-                }
+        let patience = settings.client_silence.map(|_| Box::default());
+        Relay {
+            client: beginning.client,
+            upstream: beginning.upstream,
+            up,
+            down,
+            leaf: beginning.leaf,
+            open: beginning.open,
+            registered: false,
+            patience,
+            moved: steady_ms(),
+            _place: beginning.place,
+            edge,
+        }
+    }
+
+    fn poll_relay(&mut self, cx: &mut Context<'_>) -> Poll<&'static str> {
+        if !self.registered {
+            self.registered = true;
+            if self.open.poll_closing(cx).is_ready() {
+                return Poll::Ready("told to close");
+            }
+            // A revocation that came before this was registered did not see it; so look once more.
+            if self.leaf.is_some() && self.edge.revoked.holds(self.open.credentials()) {
+                return Poll::Ready("its session or token is revoked");
             }
         }
-    };
-    let moved = Moved {
-        up: up.moved,
-        down: down.moved,
-    };
-    (moved, result)
+        if self.open.is_closing() {
+            return Poll::Ready("told to close");
+        }
+        let mut used = false;
+        let up = self
+            .up
+            .poll(cx, &mut self.client, &mut self.upstream, &mut used);
+        let down = self
+            .down
+            .poll(cx, &mut self.upstream, &mut self.client, &mut used);
+        if used && let Some(leaf) = &self.leaf {
+            leaf.last_use.touch();
+        }
+        match (up, down) {
+            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready("a side broke"),
+            (Poll::Ready(Ok(_)), Poll::Ready(Ok(_))) => Poll::Ready("both sides ended"),
+            _ => self.poll_silence(cx),
+        }
+    }
+
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<&'static str> {
+        let (Some(patience), Some(silence)) =
+            (&mut self.patience, self.edge.settings.client_silence)
+        else {
+            return Poll::Pending;
+        };
+        let now = steady_ms();
+        // Woken for bytes, or by the timer: only bytes move the deadline.
+        if std::mem::take(&mut self.up.moved) | std::mem::take(&mut self.down.moved) {
+            self.moved = now;
+        }
+        let deadline = self.moved + u64::try_from(silence.as_millis()).unwrap_or(u64::MAX / 2);
+        patience
+            .poll_until(cx, now, deadline)
+            .map(|()| "it was silent for too long")
+    }
 }
 
-async fn ready(socket: &Socket, read: bool, write: bool) -> io::Result<()> {
-    let interest = match (read, write) {
-        (true, true) => Interest::READABLE | Interest::WRITABLE,
-        (true, false) => Interest::READABLE,
-        (false, true) => Interest::WRITABLE,
-        (false, false) => return std::future::pending().await,
-    };
-    socket.ready(interest).await.map(|_| ())
+impl Future for Relay {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let why = ready!(self.poll_relay(cx));
+        tracing::debug!(why, "A websocket ended");
+        Poll::Ready(())
+    }
 }
 
 impl Direction {
-    fn beginning_with(bytes: &[u8]) -> Self {
-        Direction {
-            left: bytes.to_vec(),
-            moved: bytes.len() as u64,
-            ..Direction::default()
-        }
-    }
-
-    fn wants_to_read(&self) -> bool {
-        !self.ended && self.left.is_empty()
-    }
-
-    fn wants_to_write(&self) -> bool {
-        !self.left.is_empty()
-    }
-
-    /// Moves what can be moved now; true when there may be more.
-    fn pump(&mut self, from: &Socket, to: &Socket) -> io::Result<bool> {
-        for _ in 0..TURNS {
-            if !self.left.is_empty() && !self.write_left(to)? {
-                return Ok(false);
+    /// Moves what can be moved; ready when this direction is over. `used` is set when something counted came.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Socket,
+        to: &mut Socket,
+        used: &mut bool,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if !self.first.is_empty() {
+                let written = ready!(Pin::new(&mut *to).poll_write(cx, &self.first))?;
+                self.first.drain(..written);
+                if self.first.is_empty() {
+                    self.first = Vec::new();
+                }
+                continue;
             }
-            if self.ended {
-                if !self.passed_on {
-                    self.passed_on = true;
+            if !self.inbox.is_empty() {
+                let written = ready!(Pin::new(&mut *to).poll_write(cx, self.inbox.bytes()))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.inbox.consume(written);
+                continue;
+            }
+            match self.state {
+                State::Open => {}
+                State::Ended => {
                     // The peer may be gone already; then the other direction tells.
-                    let _ = to.end_writing();
+                    let _ = ready!(to.poll_end_writing(cx));
+                    self.state = State::PassedOn;
+                    return Poll::Ready(Ok(()));
                 }
-                return Ok(false);
+                State::PassedOn => return Poll::Ready(Ok(())),
             }
-            let mut buffer = [0; CHUNK];
-            match from.try_read(&mut buffer) {
-                Ok(0) => self.ended = true,
-                Ok(read) => {
-                    self.moved += read as u64;
-                    self.write(to, &buffer[..read])?;
+            if let Socket::Tls(stream) = to {
+                let _ = Pin::new(stream).poll_flush(cx)?;
+            }
+            match ready!(self.inbox.poll_fill(from, cx))? {
+                0 => self.state = State::Ended,
+                _ => {
+                    self.moved = true;
+                    *used |= self.is_use();
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
             }
         }
-        Ok(true)
     }
 
-    fn write(&mut self, to: &Socket, bytes: &[u8]) -> io::Result<()> {
-        let written = match to.try_write(bytes) {
-            Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(error),
-        };
-        self.left.extend_from_slice(&bytes[written..]);
-        Ok(())
-    }
-
-    /// Writes what was left; true when nothing is left.
-    fn write_left(&mut self, to: &Socket) -> io::Result<bool> {
-        while self.written < self.left.len() {
-            match to.try_write(&self.left[self.written..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => self.written += written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
-            }
+    /// Whether what just came counts as use of the route.
+    fn is_use(&mut self) -> bool {
+        match &mut self.frames {
+            Some(frames) => frames.saw_data(self.inbox.bytes()) && self.counts,
+            None => self.counts,
         }
-        self.left = Vec::new();
-        self.written = 0;
-        Ok(true)
     }
 }

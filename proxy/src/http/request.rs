@@ -2,98 +2,323 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-
-use super::body::{AnswerBody, RequestBody};
-use super::clock::Answering;
+use super::connection::{After, Connection};
 use super::failure::{Failure, Kind};
-use super::forward::{forward, forward_held};
-use super::headers::prepare;
+use super::fields::Field;
+use super::forward::{Errand, forward, forward_held};
+use super::framing::Framing;
+use super::head::{Method, RequestHead, read_request, space};
+use super::headers::{Changes, write_request};
 use super::normalize::{Visit, is_hub_api, normalize};
 use super::record::Record;
 use super::respond::{self, Reader};
-use super::route::{self, Way};
-use super::upgrade::upgrade;
+use super::route::{self, Found, Place, Way};
 use super::{Client, Edge, Listener};
 use crate::table::{Hash, credentials};
 
-/// Carries a request and gives back its answer, whatever happens.
-pub(crate) async fn handle(
-    edge: &Arc<Edge>,
-    client: Client,
-    request: Request<Incoming>,
-    answering: Answering,
-) -> Response<AnswerBody> {
-    let mut record = Record::begin(request.method(), request.uri().path(), client.listener);
-    let mut reader = Reader::Program;
-    let carried = carry(edge, client, request, &mut record, &mut reader).await;
-    let response = carried.unwrap_or_else(|failure| {
-        tracing::debug!(%failure, side = ?failure.side, phase = ?failure.phase, "A request was not carried");
-        respond::failure(&failure, &reader)
-    });
-    record.answered(response.status().as_u16());
-    response.map(|body| body.until_its_end(record, answering))
-}
-
-async fn carry(
-    edge: &Arc<Edge>,
-    client: Client,
-    mut request: Request<Incoming>,
-    record: &mut Record,
-    reader: &mut Reader,
-) -> Result<Response<AnswerBody>, Failure> {
-    let visit = normalize(&mut request)?;
-    if visit.navigation {
-        *reader = Reader::Person(request.uri().path().to_owned());
-    }
-    record.identified(prepare(request.headers_mut(), client));
-
-    if client.listener == Listener::Internal {
-        return carry_internal(edge, request, &visit).await;
-    }
-
-    let way = route::find(edge, request.uri().path(), &visit).await?;
-    record.routed(&way);
-    let credentials = check_revoked(edge, &way, &mut request, &visit)?;
-
-    if visit.websocket {
-        upgrade(edge, &way, request, credentials).await
-    } else {
-        forward(edge, &way, request.map(RequestBody::Stream)).await
+/// Carries the request whose head is at the front of the inbox, and tells what becomes of the connection.
+pub(crate) async fn handle(connection: &mut Connection, length: usize) -> After {
+    loop {
+        let bytes = &connection.inbox.bytes()[..length];
+        let memory = std::mem::take(&mut connection.head);
+        match decide(&connection.edge, &connection.client, bytes, memory) {
+            Decision::Carry(errand) => {
+                connection.inbox.consume(length);
+                return forward(connection, errand).await;
+            }
+            Decision::Hold(errand) => {
+                connection.inbox.consume(length);
+                return forward_held(connection, errand).await;
+            }
+            Decision::Wait(pending) => {
+                let edge = Arc::clone(&connection.edge);
+                let (host, path) = (pending.host.as_deref(), &pending.path);
+                let waited = tokio::select! {
+                    waited = route::wait(&edge, host, path) => waited,
+                    () = connection.gone() => return After::Cut,
+                };
+                if let Err(failure) = waited {
+                    connection.inbox.consume(length);
+                    return fail(connection, failure, pending.reader, pending.record).await;
+                }
+            }
+            Decision::Answer(answer, keep) => {
+                connection.inbox.consume(length);
+                return match connection.write(&answer).await {
+                    Ok(()) if keep => After::Again,
+                    Ok(()) => After::Close,
+                    Err(_) => After::Cut,
+                };
+            }
+            Decision::Refuse(failure, reader, record) => {
+                connection.inbox.consume(length);
+                return fail(connection, failure, reader, record).await;
+            }
+        }
     }
 }
 
-/// What comes by the internal listener is for the hub's API, or for nobody.
-async fn carry_internal(
+/// Tells the client why its request was not carried.
+pub(crate) async fn fail(
+    connection: &mut Connection,
+    failure: Failure,
+    mut reader: Reader,
+    record: Record,
+) -> After {
+    tracing::debug!(%failure, side = ?failure.side, phase = ?failure.phase, "A request was not carried");
+    reader.keep &= !failure.closes();
+    let (status, answer) = respond::failure(&failure, &reader, &connection.edge.settings).await;
+    record.finished(status, true, None);
+    match connection.write(&answer).await {
+        Ok(()) if reader.keep => After::Again,
+        Ok(()) => After::Close,
+        Err(_) => After::Cut,
+    }
+}
+
+/// What is to be done with a request.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the one that always comes"
+)]
+enum Decision {
+    Carry(Errand),
+    /// Carried to a hub, and held while there is none.
+    Hold(Errand),
+    Wait(Pending),
+    /// An answer of our own, and whether the connection goes on.
+    Answer(Vec<u8>, bool),
+    Refuse(Failure, Reader, Record),
+}
+
+/// A request whose server is on its way.
+struct Pending {
+    host: Option<Box<str>>,
+    path: Box<str>,
+    reader: Reader,
+    record: Record,
+}
+
+/// Decides on a head, without waiting for anything.
+fn decide(edge: &Edge, client: &Client, bytes: &[u8], memory: Vec<u8>) -> Decision {
+    let mut space = space();
+    let head = match read_request(bytes, &mut space) {
+        Ok(head) => head,
+        Err(bad) => {
+            let record = Record::begin("-", "-", client.listener);
+            return Decision::Refuse(bad.into(), Reader::default(), record);
+        }
+    };
+    let path = head.target.split('?').next().unwrap_or_default();
+    let record = Record::begin(head.method_name, path, client.listener);
+    let visit = match normalize(&head) {
+        Ok(visit) => visit,
+        Err(failure) => {
+            let reader = Reader {
+                head_only: head.method == Method::Head,
+                asked: asked(edge, &head),
+                ..Reader::default()
+            };
+            return Decision::Refuse(failure, reader, record);
+        }
+    };
+    match decide_visit(edge, client, &head, &visit, memory, record) {
+        Ok(decision) => decision,
+        Err((failure, record)) => Decision::Refuse(failure, reader(edge, &head, &visit), record),
+    }
+}
+
+fn decide_visit(
     edge: &Edge,
-    request: Request<Incoming>,
-    visit: &Visit,
-) -> Result<Response<AnswerBody>, Failure> {
-    if visit.websocket || !is_hub_api(request.uri().path()) {
-        return Err(Failure::new(Kind::NotTheApi));
+    client: &Client,
+    head: &RequestHead<'_, '_>,
+    visit: &Visit<'_>,
+    memory: Vec<u8>,
+    mut record: Record,
+) -> Result<Decision, (Failure, Record)> {
+    if client.listener == Listener::Internal {
+        if visit.websocket || !is_hub_api(visit.path) {
+            return Err((Failure::new(Kind::NotTheApi), record));
+        }
+        let way = Way::Hub(Arc::clone(&edge.live.now().hubs));
+        record.routed(&way);
+        let errand = errand(
+            edge,
+            client,
+            head,
+            visit,
+            memory,
+            way,
+            None,
+            Vec::new(),
+            record,
+        );
+        return Ok(Decision::Hold(errand));
     }
-    forward_held(edge, request.map(RequestBody::Stream)).await
+    if let Some(answer) = answer_here(edge, head, visit) {
+        return Ok(answer);
+    }
+    if let Err(failure) = check_origin(edge, visit) {
+        return Err((failure, record));
+    }
+    let way = match route::look(edge, visit.host, visit.path) {
+        Ok(Found::Way(way)) => way,
+        // A person goes to the hub at once, which shows the start page; anything else waits.
+        Ok(Found::Pending) if visit.navigation => Way::Hub(Arc::clone(&edge.live.now().hubs)),
+        Ok(Found::Pending) => {
+            return Ok(Decision::Wait(Pending {
+                host: visit.host.map(Into::into),
+                path: visit.path.into(),
+                reader: reader(edge, head, visit),
+                record,
+            }));
+        }
+        Err(failure) => return Err((failure, record)),
+    };
+    record.routed(&way);
+    let (cookies, credentials) = match check_revoked(edge, &way, head, visit) {
+        Ok(checked) => checked,
+        Err(failure) => return Err((failure, record)),
+    };
+    Ok(Decision::Carry(errand(
+        edge,
+        client,
+        head,
+        visit,
+        memory,
+        way,
+        cookies,
+        credentials,
+        record,
+    )))
 }
 
-/// Refuses what was signed out, and gives back the credentials that a websocket must be closed by later.
+/// What the proxy answers without asking anybody.
+fn answer_here(edge: &Edge, head: &RequestHead<'_, '_>, visit: &Visit<'_>) -> Option<Decision> {
+    let reader = || reader(edge, head, visit);
+    if visit.target == "*" {
+        let reader = reader();
+        return Some(Decision::Answer(respond::options(&reader), reader.keep));
+    }
+    if edge.settings.health == Some(visit.target) && !visit.websocket {
+        let reader = reader();
+        return Some(Decision::Answer(respond::health(&reader), reader.keep));
+    }
+    None
+}
+
+/// Whether the page that opens a websocket may; where that is not settled here, it is the server's business.
+fn check_origin(edge: &Edge, visit: &Visit<'_>) -> Result<(), Failure> {
+    let (Some(allowed), true, Some(origin)) =
+        (&edge.settings.origins, visit.websocket, visit.origin)
+    else {
+        return Ok(());
+    };
+    let is_allowed = allowed
+        .iter()
+        .any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin));
+    if is_allowed {
+        Ok(())
+    } else {
+        Err(Failure::new(Kind::Origin))
+    }
+}
+
+/// Refuses what was signed out; gives back the cookies that are to be sent instead, and the credentials that a websocket must be
+/// closed by later.
 ///
 /// Only for servers, which remember for minutes who may enter; the hub itself knows. A server's own cookie that was signed out is
 /// taken away instead: then the server asks the hub who comes.
 fn check_revoked(
     edge: &Edge,
     way: &Way,
-    request: &mut Request<Incoming>,
-    visit: &Visit,
-) -> Result<Vec<Hash>, Failure> {
-    let revoked = &edge.routes.revoked;
-    if matches!(way, Way::Hub(_)) || (revoked.is_empty() && !visit.websocket) {
-        return Ok(Vec::new());
+    head: &RequestHead<'_, '_>,
+    visit: &Visit<'_>,
+) -> Result<(Option<Vec<u8>>, Vec<Hash>), Failure> {
+    let revoked = &edge.revoked;
+    // Under the other name nobody can revoke anything.
+    let needless = revoked.is_empty() && (!visit.websocket || edge.settings.pages.is_some());
+    if matches!(way, Way::Hub(_)) || needless {
+        return Ok((None, Vec::new()));
     }
-    revoked.take_cookies(request.headers_mut());
-    let credentials = credentials(request.headers(), request.uri());
+    let query = visit.target[visit.path.len()..].trim_start_matches('?');
+    let lines = |field| {
+        let lines = head.lines.iter().filter(move |line| line.field == field);
+        lines.map(|line| line.value)
+    };
+    let left = revoked.cookies_left(lines(Field::Cookie));
+    let mut cookies: Vec<&[u8]> = match &left {
+        Some(left) => vec![left],
+        None => lines(Field::Cookie).collect(),
+    };
+    let credentials = credentials(lines(Field::Authorization), cookies.drain(..), query);
     if revoked.holds(&credentials) {
         return Err(Failure::new(Kind::Revoked));
     }
-    Ok(credentials)
+    drop(cookies);
+    Ok((left, credentials))
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all that is known of a request, put together once"
+)]
+fn errand(
+    edge: &Edge,
+    client: &Client,
+    head: &RequestHead<'_, '_>,
+    visit: &Visit<'_>,
+    mut memory: Vec<u8>,
+    way: Way,
+    cookies: Option<Vec<u8>>,
+    credentials: Vec<Hash>,
+    record: Record,
+) -> Errand {
+    let held = client.listener == Listener::Internal;
+    let changes = Changes {
+        to: match &way {
+            Way::Server(leaf, target) => Some((leaf, target)),
+            Way::Hub(_) => None,
+        },
+        cookies,
+        held,
+    };
+    memory.clear();
+    write_request(&mut memory, head, visit, &changes, client, &edge.settings);
+    let settings = &edge.settings;
+    let rewrites = settings.auto_rewrite || settings.protocol_rewrite.is_some();
+    Errand {
+        head: memory,
+        body: visit.said.of_request(),
+        method: head.method,
+        expects: visit.expects,
+        host: visit.host.filter(|_| rewrites).map(Into::into),
+        reader: reader(edge, head, visit),
+        websocket: visit.websocket,
+        keep: visit.keep && !edge.is_draining(),
+        place: Place::default(),
+        credentials,
+        way,
+        record,
+    }
+}
+
+fn reader(edge: &Edge, head: &RequestHead<'_, '_>, visit: &Visit<'_>) -> Reader {
+    Reader {
+        person: visit.navigation.then(|| visit.path.into()),
+        asked: asked(edge, head),
+        head_only: head.method == Method::Head,
+        old: head.old,
+        websocket: visit.websocket,
+        // A body that nobody read stands before the next request.
+        keep: visit.keep && visit.said.of_request() == Framing::None,
+    }
+}
+
+/// The target as it came, where pages are made for it.
+fn asked(edge: &Edge, head: &RequestHead<'_, '_>) -> Box<str> {
+    match edge.settings.pages {
+        Some(_) => head.target.into(),
+        None => Box::default(),
+    }
 }

@@ -1,10 +1,12 @@
 //! The answers that the proxy gives by itself: the only place that makes failures into HTTP.
 
-use http::{HeaderValue, Response, StatusCode, header};
+use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::body::AnswerBody;
+use super::answer::write_date;
 use super::failure::{Failure, Kind, Retry};
+use super::headers::put_length;
+use super::settings::Settings;
 
 const PAGE: &str = include_str!("away.html");
 const NEXT: &AsciiSet = &NON_ALPHANUMERIC
@@ -12,76 +14,180 @@ const NEXT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// Who must understand the answer.
-#[derive(Debug, Clone)]
-pub(crate) enum Reader {
-    /// A person, who was on the way to this path (without query).
-    Person(String),
-    /// A program.
-    Program,
+/// Who must understand an answer, and how it has to be put.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reader {
+    /// The path of a person's navigation; programs have none.
+    pub(crate) person: Option<Box<str>>,
+    /// The request's target, where pages are made for it.
+    pub(crate) asked: Box<str>,
+    /// Whether only the head is wanted.
+    pub(crate) head_only: bool,
+    /// Whether the client speaks HTTP/1.0.
+    pub(crate) old: bool,
+    /// Whether it asked for a websocket.
+    pub(crate) websocket: bool,
+    /// Whether the connection goes on afterwards.
+    pub(crate) keep: bool,
 }
 
-/// The answer to a request that could not be carried.
-pub(crate) fn failure(failure: &Failure, reader: &Reader) -> Response<AnswerBody> {
+/// An answer of our own, whole.
+#[derive(Debug)]
+struct Own<'a> {
+    status: u16,
+    lines: Vec<(&'static str, &'a str)>,
+    kind: Option<&'a str>,
+    body: Bytes,
+}
+
+/// The status of a failure, and its answer.
+pub(crate) async fn failure(
+    failure: &Failure,
+    reader: &Reader,
+    settings: &Settings,
+) -> (u16, Vec<u8>) {
     crate::metrics::failure(failure.side.name(), failure.phase.name());
-    let status = status(&failure.kind);
-    let mut response = match (reader, &failure.kind) {
-        (Reader::Person(path), Kind::Revoked) => return sign_in(path),
-        (Reader::Person(_), _) if status.is_server_error() => page(status, failure),
-        _ => json(status, failure),
+    let status = status(&failure.kind, settings.pages.is_some());
+    let next;
+    let page;
+    let mut own = Own {
+        status,
+        lines: vec![("Cache-Control", "no-store")],
+        kind: None,
+        body: Bytes::new(),
     };
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if failure.retry == Retry::Safe {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        own.lines.push(("Retry-After", "2"));
     }
-    if failure.kind == Kind::Method {
-        headers.insert(
-            header::ALLOW,
-            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-        );
+    match failure.kind {
+        Kind::Method => own.lines.push(("Allow", METHODS)),
+        Kind::WebsocketVersion => own.lines.push(("Sec-WebSocket-Version", "13")),
+        _ => {}
     }
-    if closes(&failure.kind) {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
-}
-
-fn status(kind: &Kind) -> StatusCode {
-    match kind {
-        Kind::Malformed(_) | Kind::BodyLost => StatusCode::BAD_REQUEST,
-        Kind::Method => StatusCode::METHOD_NOT_ALLOWED,
-        Kind::Expectation => StatusCode::EXPECTATION_FAILED,
-        Kind::NotTheApi => StatusCode::NOT_FOUND,
-        Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Kind::Revoked => StatusCode::FORBIDDEN,
-        Kind::StillStarting | Kind::TooManyWaiting | Kind::HubAway | Kind::ServerAway => {
-            StatusCode::SERVICE_UNAVAILABLE
+    match (&reader.person, &settings.pages) {
+        (Some(path), _) if failure.kind == Kind::Revoked => {
+            next = sign_in(path);
+            own.status = 302;
+            own.lines.push(("Location", &next));
         }
-        Kind::Broken => StatusCode::BAD_GATEWAY,
+        // Nobody reads a page that a websocket is answered with.
+        (_, Some(_)) if reader.websocket => {}
+        (_, Some(pages)) => {
+            page = pages.page(status, &reader.asked).await;
+            own.kind = page.kind.as_deref();
+            own.body = page.body.clone();
+            if let Some(encoding) = &page.encoding {
+                own.lines.push(("Content-Encoding", encoding));
+            }
+        }
+        (Some(_), None) if status >= 500 => {
+            own.kind = Some("text/html; charset=utf-8");
+            own.lines.push((
+                "Content-Security-Policy",
+                "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+            ));
+            own.body = page_of_our_own(failure).into();
+        }
+        (_, None) => {
+            own.kind = Some("application/json");
+            own.body = serde_json::json!({ "status": status, "message": failure.to_string() })
+                .to_string()
+                .into();
+        }
+    }
+    (own.status, own.write(reader))
+}
+
+/// The answer of a proxy that is well.
+pub(crate) fn health(reader: &Reader) -> Vec<u8> {
+    let own = Own {
+        status: 200,
+        lines: Vec::new(),
+        kind: Some("application/json"),
+        body: Bytes::from_static(br#"{"status":"OK"}"#),
+    };
+    own.write(reader)
+}
+
+/// The answer to `OPTIONS *`.
+pub(crate) fn options(reader: &Reader) -> Vec<u8> {
+    let own = Own {
+        status: 204,
+        lines: vec![("Allow", METHODS)],
+        kind: None,
+        body: Bytes::new(),
+    };
+    own.write(reader)
+}
+
+/// What a connection is told that may not even ask.
+pub(crate) fn too_many_connections() -> &'static [u8] {
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 2\r\nContent-Type: application/json\r\n\
+      Content-Length: 69\r\n\r\n{\"status\":503,\"message\":\"too many connections come from this address\"}"
+}
+
+impl Own<'_> {
+    fn write(&self, reader: &Reader) -> Vec<u8> {
+        let mut to = Vec::with_capacity(256 + self.body.len());
+        let reason = http::StatusCode::from_u16(self.status)
+            .ok()
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or("Unknown");
+        to.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", self.status).as_bytes());
+        write_date(&mut to);
+        for (name, value) in &self.lines {
+            to.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        if let Some(kind) = self.kind {
+            // Pages of others are copied, but never out of their line.
+            let kind: String = kind.chars().filter(|c| !c.is_control()).collect();
+            to.extend_from_slice(format!("Content-Type: {kind}\r\n").as_bytes());
+        }
+        if self.status != 204 {
+            put_length(&mut to, self.body.len() as u64);
+        }
+        if !reader.keep {
+            to.extend_from_slice(b"Connection: close\r\n");
+        } else if reader.old {
+            to.extend_from_slice(b"Connection: keep-alive\r\n");
+        }
+        to.extend_from_slice(b"\r\n");
+        if !reader.head_only {
+            to.extend_from_slice(&self.body);
+        }
+        to
     }
 }
 
-/// What has no single meaning may be followed by more of the same.
-fn closes(kind: &Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Malformed(_) | Kind::Method | Kind::Expectation | Kind::TooLarge | Kind::BodyLost
-    )
+/// The status of a failure; under the other name everything that an upstream does wrong is 503.
+fn status(kind: &Kind, other_name: bool) -> u16 {
+    match kind {
+        Kind::Malformed(_) | Kind::BodyLost => 400,
+        Kind::HeadTooLarge => 431,
+        Kind::LongTarget => 414,
+        Kind::Version => 505,
+        Kind::Coding => 501,
+        Kind::Method => 405,
+        Kind::Expectation => 417,
+        Kind::WebsocketVersion => 426,
+        Kind::Slow => 408,
+        Kind::NotTheApi | Kind::NoRoute => 404,
+        Kind::TooLarge => 413,
+        Kind::Revoked | Kind::Origin => 403,
+        Kind::StillStarting
+        | Kind::TooManyWaiting
+        | Kind::Crowded
+        | Kind::HubAway
+        | Kind::ServerAway => 503,
+        Kind::Broken | Kind::BadAnswer | Kind::Silent if other_name => 503,
+        Kind::Broken | Kind::BadAnswer => 502,
+        Kind::Silent => 504,
+    }
 }
 
-fn json(status: StatusCode, failure: &Failure) -> Response<AnswerBody> {
-    let text = serde_json::json!({ "status": status.as_u16(), "message": failure.to_string() })
-        .to_string();
-    let mut response = Response::new(AnswerBody::own(text));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
-fn page(status: StatusCode, failure: &Failure) -> Response<AnswerBody> {
+fn page_of_our_own(failure: &Failure) -> String {
     let (title, text) = match failure.kind {
         Kind::HubAway => (
             "The hub is restarting",
@@ -97,33 +203,10 @@ fn page(status: StatusCode, failure: &Failure) -> Response<AnswerBody> {
         ),
         _ => ("That did not work", "This page tries again by itself."),
     };
-    let text = PAGE.replace("{{title}}", title).replace("{{text}}", text);
-    let mut response = Response::new(AnswerBody::own(text));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/html; charset=utf-8"),
-    );
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-        ),
-    );
-    response
+    PAGE.replace("{{title}}", title).replace("{{text}}", text)
 }
 
 /// To the sign-in page, and back again.
-fn sign_in(path: &str) -> Response<AnswerBody> {
-    let to = format!("/hub/login?next={}", utf8_percent_encode(path, NEXT));
-    let mut response = Response::new(AnswerBody::own(""));
-    *response.status_mut() = StatusCode::FOUND;
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::LOCATION,
-        HeaderValue::try_from(to).unwrap_or_else(|_| HeaderValue::from_static("/hub/login")),
-    );
-    response
+fn sign_in(path: &str) -> String {
+    format!("/hub/login?next={}", utf8_percent_encode(path, NEXT))
 }

@@ -1,4 +1,4 @@
-//! A stream socket, of either family, with the direct reads and writes that a relay needs.
+//! A connected stream: of the network or of this machine, plain or by TLS.
 
 use std::io;
 use std::net::Shutdown;
@@ -7,22 +7,35 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A peer that is gone without a word is noticed after about this long.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// A connected stream socket.
+/// A connected stream.
 #[derive(Debug)]
 pub(crate) enum Socket {
     /// Over the network.
     Tcp(TcpStream),
     /// On this machine.
     Unix(UnixStream),
+    /// It was handed on to a relay.
+    Gone,
+    /// Enciphered. Boxed: it is large, and most connections are plain.
+    Tls(Box<tokio_rustls::TlsStream<PlainSocket>>),
 }
 
-impl Socket {
+/// What TLS runs over.
+#[derive(Debug)]
+pub(crate) enum PlainSocket {
+    /// Over the network.
+    Tcp(TcpStream),
+    /// On this machine.
+    Unix(UnixStream),
+}
+
+impl PlainSocket {
     /// A network socket that sends at once and notices a dead peer.
     pub(crate) fn tcp(stream: TcpStream) -> Self {
         let settings = || -> io::Result<()> {
@@ -39,40 +52,60 @@ impl Socket {
         if let Err(error) = settings() {
             tracing::debug!(%error, "A socket took not all options");
         }
-        Socket::Tcp(stream)
+        PlainSocket::Tcp(stream)
     }
+}
 
-    /// Waits until it can be read or written.
-    pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        match self {
-            Socket::Tcp(stream) => stream.ready(interest).await,
-            Socket::Unix(stream) => stream.ready(interest).await,
+impl From<PlainSocket> for Socket {
+    fn from(socket: PlainSocket) -> Self {
+        match socket {
+            PlainSocket::Tcp(stream) => Socket::Tcp(stream),
+            PlainSocket::Unix(stream) => Socket::Unix(stream),
         }
     }
+}
 
-    /// Reads what is there.
-    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+impl Socket {
+    /// Waits, without a buffer, until a read may bring something. By TLS only a read can tell.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Socket::Tcp(stream) => stream.try_read(buffer),
-            Socket::Unix(stream) => stream.try_read(buffer),
-        }
-    }
-
-    /// Writes what fits.
-    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Socket::Tcp(stream) => stream.try_write(bytes),
-            Socket::Unix(stream) => stream.try_write(bytes),
+            Socket::Tcp(stream) => stream.poll_read_ready(cx),
+            Socket::Unix(stream) => stream.poll_read_ready(cx),
+            Socket::Tls(_) => Poll::Ready(Ok(())),
+            Socket::Gone => Poll::Ready(Err(gone())),
         }
     }
 
     /// Tells the peer that no more comes from here.
-    pub(crate) fn end_writing(&self) -> io::Result<()> {
+    pub(crate) fn poll_end_writing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Socket::Tcp(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
-            Socket::Unix(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
+            Socket::Tcp(stream) => Poll::Ready(SockRef::from(&*stream).shutdown(Shutdown::Write)),
+            Socket::Unix(stream) => Poll::Ready(SockRef::from(&*stream).shutdown(Shutdown::Write)),
+            Socket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Gone => Poll::Ready(Ok(())),
         }
     }
+}
+
+fn gone() -> io::Error {
+    io::ErrorKind::NotConnected.into()
+}
+
+macro_rules! each {
+    ($socket:expr, $stream:ident => $call:expr) => {
+        match $socket.get_mut() {
+            Self::Tcp($stream) => $call,
+            Self::Unix($stream) => $call,
+        }
+    };
+    ($socket:expr, tls $stream:ident => $call:expr) => {
+        match $socket.get_mut() {
+            Self::Tcp($stream) => $call,
+            Self::Unix($stream) => $call,
+            Self::Tls($stream) => $call,
+            Self::Gone => Poll::Ready(Err(gone())),
+        }
+    };
 }
 
 impl AsyncRead for Socket {
@@ -81,10 +114,7 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
+        each!(self, tls stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
 
@@ -94,10 +124,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
+        each!(self, tls stream => Pin::new(stream).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -105,10 +132,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
+        each!(self, tls stream => Pin::new(stream).poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -116,16 +140,50 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Socket::Unix(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        each!(self, tls stream => Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        each!(self, tls stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+impl AsyncRead for PlainSocket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for PlainSocket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }

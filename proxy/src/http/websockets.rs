@@ -1,10 +1,12 @@
 //! The open websockets, so that those of a revoked session can be closed.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
-use tokio_util::sync::CancellationToken;
+use futures_util::task::AtomicWaker;
+use tokio::sync::Notify;
 
 use crate::metrics::Present;
 use crate::table::Hash;
@@ -14,47 +16,43 @@ use crate::table::Hash;
 pub(crate) struct Websockets {
     next: AtomicU64,
     // Held for one look through, never across an await.
-    open: Mutex<HashMap<u64, Entry>>,
+    open: Mutex<HashMap<u64, Arc<Entry>>>,
+    ended: Notify,
 }
 
 #[derive(Debug)]
 struct Entry {
     credentials: Box<[Hash]>,
-    close: CancellationToken,
-    closed: CancellationToken,
+    closing: AtomicBool,
+    waker: AtomicWaker,
 }
 
 /// A websocket is open as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Open<'a> {
-    all: &'a Websockets,
+pub(crate) struct Open {
+    all: Arc<Websockets>,
     id: u64,
-    /// Fires when it must close.
-    pub(crate) close: CancellationToken,
-    closed: CancellationToken,
+    entry: Arc<Entry>,
     _present: Present,
 }
 
 impl Websockets {
     /// Registers one that carries these credentials.
-    pub(crate) fn open(&self, credentials: Vec<Hash>) -> Open<'_> {
+    pub(crate) fn open(self: &Arc<Self>, credentials: Vec<Hash>) -> Open {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let close = CancellationToken::new();
-        let closed = CancellationToken::new();
-        let entry = Entry {
+        let entry = Arc::new(Entry {
             credentials: credentials.into(),
-            close: close.clone(),
-            closed: closed.clone(),
-        };
+            closing: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        });
         self.open
             .lock()
             .expect("no panic under this lock")
-            .insert(id, entry);
+            .insert(id, Arc::clone(&entry));
         Open {
-            all: self,
+            all: Arc::clone(self),
             id,
-            close,
-            closed,
+            entry,
             _present: Present::websocket(),
         }
     }
@@ -66,29 +64,72 @@ impl Websockets {
 
     /// Closes those that carry one of these credentials, and waits until they are closed.
     pub(crate) async fn close(&self, revoked: &[Hash]) {
-        let closing: Vec<CancellationToken> = {
+        self.close_where(|entry| entry.credentials.iter().any(|hash| revoked.contains(hash)))
+            .await;
+    }
+
+    /// Closes all, and waits until they are closed.
+    pub(crate) async fn close_all(&self) {
+        self.close_where(|_| true).await;
+    }
+
+    async fn close_where(&self, must: impl Fn(&Entry) -> bool) {
+        let closing: Vec<u64> = {
             let open = self.open.lock().expect("no panic under this lock");
-            open.values()
-                .filter(|entry| entry.credentials.iter().any(|hash| revoked.contains(hash)))
-                .map(|entry| {
-                    entry.close.cancel();
-                    entry.closed.clone()
+            open.iter()
+                .filter(|(_, entry)| must(entry))
+                .map(|(id, entry)| {
+                    entry.closing.store(true, Ordering::Release);
+                    entry.waker.wake();
+                    *id
                 })
                 .collect()
         };
-        for closed in closing {
-            closed.cancelled().await;
+        loop {
+            let mut ended = std::pin::pin!(self.ended.notified());
+            // Registered before the look, so that no end falls in between.
+            ended.as_mut().enable();
+            let any = {
+                let open = self.open.lock().expect("no panic under this lock");
+                closing.iter().any(|id| open.contains_key(id))
+            };
+            if !any {
+                return;
+            }
+            ended.await;
         }
     }
 }
 
-impl Drop for Open<'_> {
+impl Open {
+    /// Ready when it must close; the task that asks is woken then.
+    pub(crate) fn poll_closing(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.entry.waker.register(cx.waker());
+        if self.is_closing() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Whether it must close.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.entry.closing.load(Ordering::Acquire)
+    }
+
+    /// What its request carried.
+    pub(crate) fn credentials(&self) -> &[Hash] {
+        &self.entry.credentials
+    }
+}
+
+impl Drop for Open {
     fn drop(&mut self) {
         self.all
             .open
             .lock()
             .expect("no panic under this lock")
             .remove(&self.id);
-        self.closed.cancel();
+        self.all.ended.notify_waiters();
     }
 }

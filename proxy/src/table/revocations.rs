@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine;
 use holt_spec::control;
-use http::{HeaderMap, HeaderValue, Uri, header};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -125,35 +124,29 @@ impl Revoked {
     ///
     /// Such a cookie outlives its server in the browser. Without it the next server knows nobody and lets the hub decide anew;
     /// a refusal here would keep its owner out as long as the browser keeps the cookie.
-    pub(crate) fn take_cookies(&self, headers: &mut HeaderMap) {
+    ///
+    /// `None` when there is nothing to take out; else one line with what is left.
+    pub(crate) fn cookies_left<'b>(
+        &self,
+        lines: impl Iterator<Item = &'b [u8]> + Clone,
+    ) -> Option<Vec<u8>> {
+        if self.is_empty() {
+            return None;
+        }
         let is_revoked = |pair: &[u8]| {
             let token = cookie_pair(pair).and_then(|(_, value)| signed_value(value));
             token.is_some_and(|token| self.holds(&[hash(&token)]))
         };
-        let lines: Vec<Vec<&[u8]>> = headers
-            .get_all(header::COOKIE)
-            .iter()
-            .map(|line| line.as_bytes().split(|byte| *byte == b';').collect())
-            .collect();
-        if !lines.iter().flatten().any(|pair| is_revoked(pair)) {
-            return;
+        let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
+        if !pairs.clone().any(is_revoked) {
+            return None;
         }
-        let kept: Vec<HeaderValue> = lines
-            .iter()
-            .map(|pairs| {
-                let pairs = pairs.iter().filter(|pair| !is_revoked(pair));
-                pairs.map(|pair| pair.trim_ascii()).collect::<Vec<_>>()
-            })
-            .filter(|pairs| !pairs.is_empty())
-            .map(|pairs| {
-                HeaderValue::from_bytes(&pairs.join(b"; ".as_slice()))
-                    .expect("a part of a header is one")
-            })
+        let left: Vec<&[u8]> = pairs
+            .filter(|pair| !is_revoked(pair))
+            .map(<[u8]>::trim_ascii)
+            .filter(|pair| !pair.is_empty())
             .collect();
-        headers.remove(header::COOKIE);
-        for line in kept {
-            headers.append(header::COOKIE, line);
-        }
+        Some(left.join(b"; ".as_slice()))
     }
 }
 
@@ -161,15 +154,23 @@ fn parse(text: &str) -> Option<Hash> {
     hex::decode(text).ok()?.try_into().ok()
 }
 
-/// Hashes of every session id and token that a request carries.
-pub(crate) fn credentials(headers: &HeaderMap, uri: &Uri) -> Vec<Hash> {
+/// Hashes of every session id and token that a request carries: in the values of `Authorization` and `Cookie`, and in its query.
+pub(crate) fn credentials<'b>(
+    authorization: impl Iterator<Item = &'b [u8]>,
+    cookies: impl Iterator<Item = &'b [u8]>,
+    query: &str,
+) -> Vec<Hash> {
     let mut found = Vec::new();
-    for value in headers.get_all(header::AUTHORIZATION) {
-        if let Some(token) = value.to_str().ok().and_then(authorization_token) {
+    for value in authorization {
+        if let Some(token) = std::str::from_utf8(value)
+            .ok()
+            .and_then(authorization_token)
+        {
             found.push(hash(token.as_bytes()));
         }
     }
-    for (name, value) in cookies(headers) {
+    let pairs = cookies.flat_map(|line| line.split(|byte| *byte == b';'));
+    for (name, value) in pairs.filter_map(cookie_pair) {
         if name == b"jupyterhub-session-id" {
             found.push(hash(value));
         }
@@ -178,7 +179,7 @@ pub(crate) fn credentials(headers: &HeaderMap, uri: &Uri) -> Vec<Hash> {
             found.push(hash(&token));
         }
     }
-    for pair in uri.query().unwrap_or_default().split('&') {
+    for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         if percent_encoding::percent_decode_str(name).eq(*b"token") {
             let value = value.replace('+', " ");
@@ -199,14 +200,6 @@ fn authorization_token(value: &str) -> Option<&str> {
     let (scheme, token) = value.trim().split_once(' ')?;
     (scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("bearer"))
         .then(|| token.trim())
-}
-
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
-        .filter_map(cookie_pair)
 }
 
 fn cookie_pair(pair: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -239,11 +232,12 @@ mod tests {
     use super::*;
 
     fn seen(headers: &[(&'static str, &str)], uri: &str) -> Vec<Hash> {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.append(*name, value.parse().unwrap());
-        }
-        credentials(&map, &uri.parse().unwrap())
+        let of = |wanted: &'static str| {
+            let lines = headers.iter().filter(move |(name, _)| *name == wanted);
+            lines.map(|(_, value)| value.as_bytes())
+        };
+        let query = uri.split_once('?').map_or("", |(_, query)| query);
+        credentials(of("authorization"), of("cookie"), query)
     }
 
     #[test]
@@ -300,28 +294,18 @@ mod tests {
         let signed = "a=\"2|1:0|10:1700000000|17:jupyterhub-user-a|4:dDBr|0123abcd\"";
         let other = "b=2|1:0|10:1700000000|17:jupyterhub-user-a|4:b3Ro|0123abcd";
         let left = |lines: &[&str]| {
-            let mut headers = HeaderMap::new();
-            for line in lines {
-                headers.append(header::COOKIE, line.parse().unwrap());
-            }
-            revoked.take_cookies(&mut headers);
-            let left = headers.get_all(header::COOKIE).iter();
-            left.map(|line| line.to_str().unwrap().to_owned())
-                .collect::<Vec<_>>()
+            let left = revoked.cookies_left(lines.iter().map(|line| line.as_bytes()));
+            left.map(|left| String::from_utf8(left).unwrap())
         };
         assert_eq!(
             left(&[&format!("x=1; {signed};y=2; {other}")]),
-            [format!("x=1; y=2; {other}")]
+            Some(format!("x=1; y=2; {other}"))
         );
-        assert_eq!(left(&[signed, "x=1;y"]), ["x=1; y"]);
-        assert!(left(&[signed]).is_empty());
-        assert_eq!(left(&["x=1;y;;", other]), ["x=1;y;;", other]);
+        assert_eq!(left(&[signed, "x=1;y"]).as_deref(), Some("x=1; y"));
+        assert_eq!(left(&[signed]).as_deref(), Some(""));
+        assert_eq!(left(&["x=1;y;;", other]), None);
         let session = "jupyterhub-session-id=t0k";
-        assert_eq!(
-            left(&[session]),
-            [session],
-            "that one is refused, not taken out"
-        );
+        assert_eq!(left(&[session]), None, "that one is refused, not taken out");
     }
 
     #[test]

@@ -158,9 +158,17 @@ fn a_chunked_body_arrives_whatever_the_method() {
 }
 
 #[test]
-fn a_client_that_expects_100_is_told_to_continue() {
+fn a_client_that_expects_100_is_told_to_continue_by_the_server() {
     let proxy = Proxy::start();
-    let server = Server::echo("server");
+    let server = Server::start(|mut client, _| {
+        let head = client.head();
+        assert_eq!(header(&head, "expect").as_deref(), Some("100-continue"));
+        client.send("HTTP/1.1 100 Continue\r\n\r\n");
+        let body = client.body(&head);
+        client.send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{body}"
+        ));
+    });
     proxy.put(&table(1, &[server.url()], &[]));
     let mut client = proxy.connect();
     client.send("PUT /x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
