@@ -3,9 +3,7 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use crate::facts::{Fact, check_on, ours, same};
-use crate::program::{Ports, Program, filled, plain};
-use crate::wire::eventually;
+use crate::harness::{Fact, Ports, Program, check_on, eventually, filled, ours, plain, same};
 
 /// Every option of the peer.
 const OPTIONS: [&str; 49] = [

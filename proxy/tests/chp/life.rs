@@ -1,170 +1,15 @@
 //! Listeners, environment, signals, log: what an operator sees of a start and of an end.
 
-use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use crate::backend::Backend;
-use crate::facts::{Fact, check, check_on, differs, ours, same};
-use crate::program::{Program, Running, Start, plain};
-use crate::wire::{Client, SILENCE, Told, eventually};
+use crate::harness::{
+    Backend, Nothing, Program, Running, SILENCE, Start, Told, check, check_on, eventually, ours,
+    same, websocket_request,
+};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: h\r\n\r\n";
+
 const HEALTH: &str = "GET /_chp_healthz HTTP/1.1\r\nHost: h\r\n\r\n";
-
-#[test]
-fn listeners() {
-    let api = |address: SocketAddr, running: &Running| {
-        let mut client = Client::to(address);
-        client.send(format!(
-            "GET /api/routes HTTP/1.1\r\nHost: h\r\nAuthorization: token {}\r\n\r\n",
-            running.token
-        ));
-        client.answer().told()
-    };
-    check(
-        &Start::bare(&["--ip=", "--api-ip=127.0.0.1", "--port", "{public}"]),
-        &[
-            same(
-                "an empty address is every address, of both families",
-                "200",
-                |running: &Running| {
-                    let address = if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
-                        SocketAddr::from((Ipv6Addr::LOCALHOST, running.ports.public))
-                    } else {
-                        running.public()
-                    };
-                    let mut client = Client::to(address);
-                    client.send(HEALTH);
-                    client.answer().status()
-                },
-            ),
-            same("and of the older family", "200", |running: &Running| {
-                running.get("/_chp_healthz").status()
-            }),
-            same(
-                "the API's port is the next one",
-                "200 {}",
-                move |running: &Running| api(running.api(), running),
-            ),
-        ],
-    );
-    check(
-        &Start::bare(&["--ip", "*", "--api-ip=127.0.0.1", "--port", "{public}"]),
-        &[
-            same("a star is every address", "200", |running: &Running| {
-                running.get("/_chp_healthz").status()
-            }),
-            same("with a warning", "true", |running: &Running| {
-                running
-                    .says("warn: Interpreting ip='*' as all-interfaces")
-                    .to_string()
-            }),
-        ],
-    );
-    check(
-        &Start::bare(&["--ip=127.0.0.1", "--port", "{public}"]),
-        &[same(
-            "the API listens on loopback only",
-            "200 {}",
-            move |running: &Running| api(running.api(), running),
-        )],
-    );
-}
-
-#[test]
-fn sockets() {
-    let start = Start::bare(&[
-        "--socket",
-        "{dir}/public.sock",
-        "--api-socket",
-        "{dir}/api.sock",
-        "--metrics-socket",
-        "{dir}/metrics.sock",
-    ]);
-    check(
-        &start,
-        &[
-            same(
-                "the public socket serves",
-                "200 {\"status\":\"OK\"}",
-                |running: &Running| {
-                    let mut client = Client::to_socket(&running.path.join("public.sock"));
-                    client.send(HEALTH);
-                    client.answer().told()
-                },
-            ),
-            same("the API's socket serves", "200 {}", |running: &Running| {
-                let mut client = Client::to_socket(&running.path.join("api.sock"));
-                client.send(format!(
-                    "GET /api/routes HTTP/1.1\r\nHost: h\r\nAuthorization: token {}\r\n\r\n",
-                    running.token
-                ));
-                client.answer().told()
-            }),
-            same("the metrics' socket serves", "200", |running: &Running| {
-                let mut client = Client::to_socket(&running.path.join("metrics.sock"));
-                client.send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
-                client.answer().status()
-            }),
-        ],
-    );
-    check(
-        &Start::bare(&[
-            "--ip=127.0.0.1",
-            "--port={public}",
-            "--api-socket={dir}/api.sock",
-            "--api-port={api}",
-        ]),
-        &[same(
-            "an API socket goes before an API port",
-            "true false",
-            |running: &Running| {
-                let socket = running.path.join("api.sock").exists();
-                format!("{socket} {}", TcpStream::connect(running.api()).is_ok())
-            },
-        )],
-    );
-}
-
-#[test]
-fn a_port_that_is_taken() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port().to_string();
-    check_on(
-        |program| program,
-        &[differs(
-            "a taken port",
-            "ended with 1, naming it: true",
-            "goes on, naming it: true",
-            move |program: &Program| {
-                let dir = tempfile::tempdir().unwrap();
-                let log = dir.path().join("log");
-                let out = std::fs::File::create(&log).unwrap();
-                let mut child = program
-                    .command()
-                    .args(["--ip=127.0.0.1", "--port", &port, "--api-ip=127.0.0.1"])
-                    .args(["--api-port", &crate::program::free_ports(1).to_string()])
-                    .stderr(out.try_clone().unwrap())
-                    .stdout(out)
-                    .spawn()
-                    .unwrap();
-                let names = eventually("it names the port", || {
-                    let log = std::fs::read_to_string(&log).unwrap();
-                    let named = log.contains("ddress already in use") && log.contains(&port);
-                    named.then_some(()).ok_or(log)
-                });
-                std::thread::sleep(SILENCE);
-                let end = match child.try_wait().unwrap() {
-                    Some(status) => format!("ended with {}", status.code().unwrap_or(-1)),
-                    None => "goes on".to_owned(),
-                };
-                let _ = child.kill();
-                let _ = child.wait();
-                format!("{end}, naming it: {}", names.is_ok())
-            },
-        )],
-    );
-}
 
 #[test]
 fn ends() {
@@ -314,103 +159,6 @@ fn the_token() {
     );
 }
 
-/// Lines of the log with these words, without time and colour.
-fn lines(running: &Running, words: &str) -> String {
-    let _ = running.says(words);
-    let log = plain(&running.log());
-    let found: Vec<_> = log.lines().filter(|line| line.contains(words)).collect();
-    found.join("\n")
-}
-
-#[test]
-fn log() {
-    let line = |words: &'static str| move |running: &Running| lines(running, words);
-    let levels = |running: &Running| {
-        running.route("/x", "http://127.0.0.1:1");
-        let _ = running.api_call("GET", "/api/routes/none?secret=1", "");
-        let _ = running.get("/x?secret=1");
-        let _ = running.get("/x/again");
-    };
-    check(
-        &Start::with(&[
-            "--default-target",
-            "http://127.0.0.1:1",
-            "--log-level",
-            "debug",
-        ]),
-        &[
-            same(
-                "lines have time, label and level",
-                "20*-*-*T*:*:*.*Z [ConfigProxy] info: Route added / -> http://127.0.0.1:1",
-                line("Route added /"),
-            ),
-            same(
-                "the banner names what is proxied to",
-                "*info: Proxying http://*127.0.0.1* to http://127.0.0.1:1",
-                line("Proxying "),
-            ),
-            same(
-                "and where the API is",
-                "*info: Proxy API at http://*127.0.0.1*/api/routes",
-                line("Proxy API at"),
-            ),
-            same(
-                "calls of the API are told without their query",
-                "true",
-                move |running: &Running| {
-                    levels(running);
-                    running.says("GET /api/routes/none").to_string()
-                },
-            ),
-            same(
-                "a call that did well is info",
-                "*info: 201 POST /api/routes/x *",
-                line("201 POST"),
-            ),
-            same(
-                "a call that did not is a warning",
-                "*warn: 404 GET /api/routes/none *",
-                line("404 GET /api"),
-            ),
-            same(
-                "a server that does not answer is an error",
-                "*error: 503 GET /x *",
-                line("503 GET /x "),
-            ),
-            same(
-                "a request is told at debug",
-                "*debug: PROXY WEB /x to http://127.0.0.1:1",
-                line("PROXY WEB /x to"),
-            ),
-            same("no query is in the log", "false", |running: &Running| {
-                running.log().contains("secret").to_string()
-            }),
-        ],
-    );
-    let said = |level: &str| -> Vec<Fact> {
-        let expected = match level {
-            "info" => "info 201 true, 404 true, debug false",
-            "warn" => "info 201 false, 404 true, debug false",
-            _ => "info 201 false, 404 false, debug false",
-        };
-        vec![same(level, expected, move |running: &Running| {
-            levels(running);
-            let _ = running.says("503 GET /x/again");
-            let log = running.log();
-            format!(
-                "info 201 {}, 404 {}, debug {}",
-                log.contains("201 POST"),
-                log.contains("404 GET"),
-                log.contains("PROXY WEB")
-            )
-        })]
-    };
-    for level in ["info", "warn", "error"] {
-        check(&Start::with(&["--log-level", level]), &said(level));
-    }
-    check(&Start::with(&["--log-level", "WARN"]), &said("warn"));
-}
-
 #[test]
 fn what_was_removed_is_taken_with_a_warning() {
     check(
@@ -480,13 +228,13 @@ fn keep_alive_and_timeouts() {
                 let back = Backend::websocket();
                 running.route("/ws", &back.url());
                 let mut client = running.connect();
-                client.send("GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+                client.send(websocket_request("/ws", ""));
                 let _ = client.head();
                 client.patient(SILENCE * 2);
                 let early = client.some();
                 client.send("hello");
                 match (early, client.exactly(5)) {
-                    (Err(crate::wire::Nothing::Silent), Ok(text)) => text,
+                    (Err(Nothing::Silent), Ok(text)) => text,
                     other => format!("{other:?}"),
                 }
             }),

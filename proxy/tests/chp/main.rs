@@ -6,16 +6,32 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod activity;
+mod answers;
 mod api;
-mod backend;
+mod api_data;
+mod broken_servers;
 mod command_line;
+mod error_pages;
 mod errors;
-mod facts;
+mod exchange;
+mod forwarded;
+mod harness;
 mod headers;
+mod interim;
 mod life;
+mod limits;
+mod listeners;
+mod log;
 mod matrix;
+mod matrix_heads;
+mod metrics;
+mod origins;
 mod paths;
-mod peer;
-mod program;
+mod redirects;
 mod routing;
-mod wire;
+mod routing_by_host;
+mod storage;
+mod tls;
+mod tls_inside;
+mod tls_redirection;
+mod websockets;

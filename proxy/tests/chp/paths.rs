@@ -3,10 +3,7 @@
 //! The oracle: the route that is chosen is the one that a standard server would choose for the bytes that it is sent;
 //! and these are the bytes that came, or there is a 400.
 
-use crate::backend::Backend;
-use crate::facts::{Fact, check_on, differs, same};
-use crate::program::{Program, Running, Start};
-use crate::wire::Told;
+use crate::harness::{Backend, Fact, Program, Running, Start, Told, check_on, differs, same};
 
 /// Two users, and the hub.
 struct Stage {

@@ -1,6 +1,6 @@
 //! What stands behind the proxy: plain sockets that write down every byte that reaches them.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::wire::{Client, header, headers, within};
+use super::answer::{header, headers};
+use super::wire::{Client, within};
 
 /// A request that does not come to its end in this time is left to itself.
 const UNTIL_QUIET: Duration = Duration::from_secs(2);
@@ -16,8 +17,6 @@ const UNTIL_QUIET: Duration = Duration::from_secs(2);
 /// A request as it reached a backend.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
-    /// Which connection it came on.
-    pub(crate) connection: usize,
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
     /// Whether it came to its end.
@@ -100,54 +99,26 @@ impl Backend {
 
     /// Writes requests down, and answers each with these bytes; ends the connection if they say so.
     pub(crate) fn answering(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let backend = Self::noting(listener.local_addr().unwrap());
-        let book = Arc::clone(&backend.book);
-        let bytes = Arc::new(bytes);
-        let close = String::from_utf8_lossy((*bytes).as_ref())
-            .to_lowercase()
-            .contains("connection: close");
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let number = book.connections.fetch_add(1, Ordering::SeqCst);
-                let book = Arc::clone(&book);
-                let bytes = Arc::clone(&bytes);
-                thread::spawn(move || {
-                    book.open.fetch_add(1, Ordering::SeqCst);
-                    let mut client = Client::over(stream);
-                    while book.take(&mut client, number) && client.send((*bytes).as_ref()) && !close
-                    {
-                    }
-                    drop(client);
-                    book.open.fetch_sub(1, Ordering::SeqCst);
-                });
-            }
-        });
-        backend
+        let text = String::from_utf8_lossy(bytes.as_ref()).to_lowercase();
+        let close = text.contains("connection: close");
+        Self::serving(
+            move |book, mut client, _| {
+                while book.take(&mut client) && client.send(bytes.as_ref()) && !close {}
+            },
+        )
     }
 
-    /// The same behind a socket file.
-    pub(crate) fn on_socket(path: &Path, name: &'static str) -> Self {
-        let listener = UnixListener::bind(path).unwrap();
-        let backend = Self::noting(([0, 0, 0, 0], 0).into());
-        let book = Arc::clone(&backend.book);
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let book = Arc::clone(&book);
-                thread::spawn(move || {
-                    let mut client = Client::over_socket(stream);
-                    let length = name.len();
-                    let answer =
-                        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{name}");
-                    while book.take(&mut client, 0) && client.send(&answer) {}
-                });
-            }
-        });
-        backend
-    }
-
-    /// Does to each connection what the test says.
+    /// Does to each connection what the test says, and knows how many came before.
     pub(crate) fn doing(each: impl Fn(Client, usize) + Send + Sync + 'static) -> Self {
+        Self::serving(move |_, client, number| each(client, number))
+    }
+
+    /// Accepts websockets, and sends back what comes.
+    pub(crate) fn websocket() -> Self {
+        Self::serving(|book, client, _| echo(book, client))
+    }
+
+    fn serving(each: impl Fn(&Book, Client, usize) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let backend = Self::noting(listener.local_addr().unwrap());
         let book = Arc::clone(&backend.book);
@@ -155,11 +126,10 @@ impl Backend {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let number = book.connections.fetch_add(1, Ordering::SeqCst);
-                let book = Arc::clone(&book);
-                let each = Arc::clone(&each);
+                book.open.fetch_add(1, Ordering::SeqCst);
+                let (book, each) = (Arc::clone(&book), Arc::clone(&each));
                 thread::spawn(move || {
-                    book.open.fetch_add(1, Ordering::SeqCst);
-                    each(Client::over(stream), number);
+                    each(&book, Client::over(stream), number);
                     book.open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
@@ -167,19 +137,19 @@ impl Backend {
         backend
     }
 
-    /// Accepts websockets, and sends back what comes.
-    pub(crate) fn websocket() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let backend = Self::noting(listener.local_addr().unwrap());
+    /// Answers with its name behind a socket file.
+    pub(crate) fn on_socket(path: &Path, name: &'static str) -> Self {
+        let listener = UnixListener::bind(path).unwrap();
+        let backend = Self::noting(([0, 0, 0, 0], 0).into());
         let book = Arc::clone(&backend.book);
+        let length = name.len();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{name}");
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let number = book.connections.fetch_add(1, Ordering::SeqCst);
-                let book = Arc::clone(&book);
+                let (book, answer) = (Arc::clone(&book), answer.clone());
                 thread::spawn(move || {
-                    book.open.fetch_add(1, Ordering::SeqCst);
-                    echo(&book, stream, number);
-                    book.open.fetch_sub(1, Ordering::SeqCst);
+                    let mut client = Client::over_socket(stream);
+                    while book.take(&mut client) && client.send(&answer) {}
                 });
             }
         });
@@ -211,11 +181,15 @@ impl Backend {
     /// The last request that reached it.
     pub(crate) fn last(&self) -> Seen {
         self.take().pop().unwrap_or(Seen {
-            connection: 0,
             head: "nothing came".to_owned(),
             body: Vec::new(),
             whole: true,
         })
+    }
+
+    /// Requests that have begun and not ended.
+    pub(crate) fn busy(&self) -> usize {
+        self.book.under_way.load(Ordering::SeqCst)
     }
 
     /// Connections so far.
@@ -231,20 +205,20 @@ impl Backend {
 
 impl Book {
     /// Takes one request; false at the connection's end.
-    fn take(&self, client: &mut Client, connection: usize) -> bool {
+    fn take(&self, client: &mut Client) -> bool {
         client.endless();
         if client.some_is_there().is_err() {
             return false;
         }
         self.under_way.fetch_add(1, Ordering::SeqCst);
-        let seen = self.read(client, connection);
+        let seen = self.read(client);
         let whole = seen.whole;
         self.seen.lock().unwrap().push(seen);
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         whole
     }
 
-    fn read(&self, client: &mut Client, connection: usize) -> Seen {
+    fn read(&self, client: &mut Client) -> Seen {
         let (head, mut whole) = client.head_or_what_came();
         let mut body = Vec::new();
         if whole && header(&head, "transfer-encoding").is_some() {
@@ -260,18 +234,12 @@ impl Book {
             (body, nothing) = client.up_to(length);
             whole = nothing.is_none();
         }
-        Seen {
-            connection,
-            head,
-            body,
-            whole,
-        }
+        Seen { head, body, whole }
     }
 }
 
-fn echo(book: &Book, stream: TcpStream, number: usize) {
-    let mut client = Client::over(stream);
-    if !book.take(&mut client, number) {
+fn echo(book: &Book, mut client: Client) {
+    if !book.take(&mut client) {
         return;
     }
     client.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n");

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
-use crate::program::{Program, Running, Start};
+use super::program::{Program, Start};
+use super::running::Running;
 
 /// What is to be seen; `*` stands for anything, and `||` parts what is equally good.
 #[derive(Debug, Clone)]
@@ -119,12 +120,8 @@ fn tried<S>(program: Program, stage: &impl Fn(Program) -> S, facts: &[Fact<S>]) 
     }
     let stage = stage(program);
     for fact in asked {
-        let began = std::time::Instant::now();
         let seen = catch_unwind(AssertUnwindSafe(|| (fact.look)(&stage)))
             .unwrap_or_else(|panic| format!("the look failed: {}", words(&*panic)));
-        if began.elapsed().as_millis() > 700 {
-            eprintln!("SLOW {program} {} {:?}", fact.name, began.elapsed());
-        }
         if let expect @ Expect::Is(pattern) = fact.expect(program)
             && !expect.holds(&seen)
         {
