@@ -17,8 +17,32 @@ pub(crate) const BUFFER: usize = 64 * 1024;
 /// Buffers that a thread keeps for the next read.
 const KEPT: usize = 64;
 
+/// The largest memory of a head that is kept for the next one.
+const HEAD: usize = 4096;
+
 thread_local! {
     static BUFFERS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static HEADS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Empty memory to write a head into: that of the head before, where there was one.
+pub(crate) fn take_head() -> Vec<u8> {
+    HEADS
+        .with_borrow_mut(Vec::pop)
+        .unwrap_or_else(|| Vec::with_capacity(1024))
+}
+
+/// Keeps the memory of a head that is not needed any more.
+pub(crate) fn keep_head(mut head: Vec<u8>) {
+    if (1..=HEAD).contains(&head.capacity()) {
+        head.clear();
+        let _ = HEADS.try_with(|kept| {
+            let mut kept = kept.borrow_mut();
+            if kept.len() < KEPT {
+                kept.push(head);
+            }
+        });
+    }
 }
 
 fn take() -> Box<[u8]> {

@@ -33,8 +33,6 @@ pub(crate) struct Connection {
     pub(crate) socket: Socket,
     pub(crate) inbox: Inbox,
     pub(crate) patience: Patience,
-    /// The memory of heads for upstreams, from one request to the next.
-    pub(crate) head: Vec<u8>,
 }
 
 /// What a request leaves behind.
@@ -91,7 +89,6 @@ async fn serve_requests(edge: Arc<Edge>, socket: Socket, client: Client) -> Opti
         socket,
         inbox: Inbox::default(),
         patience: Patience::default(),
-        head: Vec::new(),
     };
     let mut first = true;
     loop {

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use super::answer::{Answer, Asked, write_answer};
-use super::buffers::Inbox;
+use super::buffers::{Inbox, take_head};
 use super::failure::{Failure, Kind};
 use super::framing::Framing;
 use super::head::{self, BadHead, Scan, read_response, space};
@@ -49,8 +49,10 @@ pub(crate) enum Outcome {
 /// A request that the upstream has not acted on.
 #[derive(Debug)]
 pub(crate) struct Unsent {
-    /// Its head.
-    pub(crate) head: Vec<u8>,
+    /// Its head, and what of its body is there.
+    pub(crate) message: Vec<u8>,
+    /// What is still to come from the client.
+    pub(crate) body: Framing,
 }
 
 /// A request on its way, and what comes back.
@@ -145,10 +147,13 @@ impl<'a> Exchange<'a> {
         let untouched = self.upstream.inbox.is_empty() && self.interim == 0;
         let repeatable = self.up.written == 0
             || (self.upstream.reused && self.asked.method.is_safe() && self.body == Framing::None);
-        // What was taken of a body is gone.
-        let unsent = (untouched && repeatable && self.up.read == 0).then(|| Unsent {
-            head: self.up.into_head(),
-        });
+        // What was read of a body beyond the first look is gone.
+        let unsent = if untouched && repeatable && self.up.read == 0 {
+            self.up.again(self.body)
+        } else {
+            None
+        };
+        let unsent = unsent.map(|(message, body)| Unsent { message, body });
         let failure = Failure::new(Kind::Broken);
         Outcome::Failed {
             failure: match error {
@@ -294,7 +299,7 @@ impl<'a> Exchange<'a> {
 
     /// A head is whole: an interim answer, the agreement to a websocket, or the answer.
     fn head_came(&mut self, length: usize) -> Option<Ended> {
-        let mut written = Vec::with_capacity(length + 128);
+        let mut written = take_head();
         let answer = {
             let bytes = &self.upstream.inbox.bytes()[..length];
             let mut space = space();

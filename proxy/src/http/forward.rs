@@ -71,7 +71,10 @@ pub(crate) async fn forward(connection: &mut Connection, mut errand: Errand) -> 
             Outcome::Failed {
                 unsent: Some(unsent),
                 ..
-            } => errand.head = unsent.head,
+            } => {
+                errand.head = unsent.message;
+                errand.body = unsent.body;
+            }
             outcome => return finish(connection, errand, upstream, outcome).await,
         }
         wanted = Wanted::Fresh;

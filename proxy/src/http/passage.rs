@@ -9,10 +9,13 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
-use super::buffers::Inbox;
+use super::buffers::{Inbox, keep_head};
 use super::fields::{Field, tell};
 use super::framing::{BadChunk, Body, Framing, Piece};
 use super::socket::Socket;
+
+/// A body of so many bytes is small.
+const SMALL: usize = 2048;
 
 /// How a body's framing changes on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub(crate) struct Passage {
     body: Body,
     mode: Mode,
     ended: bool,
+    // A small body was put behind the head.
+    merged: bool,
     /// Bytes that were written.
     pub(crate) written: u64,
     /// Bytes of the body's side that were read.
@@ -74,14 +79,23 @@ impl Passage {
             body: comes.into(),
             mode,
             ended: false,
+            merged: false,
             written: 0,
             read: 0,
         }
     }
 
-    /// The head that it began with, as long as nothing of a body followed.
-    pub(crate) fn into_head(self) -> Vec<u8> {
-        self.before
+    /// The message as it has to be sent when it must be sent again, with the framing of what is still to come of its body.
+    /// `None` when a part of it is gone.
+    pub(crate) fn again(mut self, comes: Framing) -> Option<(Vec<u8>, Framing)> {
+        let all_here = self.granted == 0 && matches!(self.body, Body::Ended);
+        let untouched = !self.merged && matches!(comes, Framing::Length(_));
+        let left = match (all_here, untouched) {
+            (true, _) => Framing::None,
+            (false, true) => comes,
+            (false, false) => return None,
+        };
+        Some((std::mem::take(&mut self.before), left))
     }
 
     /// Carries what can be carried; ready when the message is over and written.
@@ -96,6 +110,7 @@ impl Passage {
         loop {
             if self.granted == 0 && self.behind.is_empty() && !self.ended {
                 self.grant(inbox, trailers).map_err(Broken::Chunk)?;
+                self.put_together(inbox);
             }
             if self.has_something() {
                 let written = ready!(self.poll_write(cx, inbox, to)).map_err(Broken::Sink)?;
@@ -134,6 +149,23 @@ impl Passage {
             self.behind.extend_from_slice(b"0\r\n\r\n");
         }
         Ok(())
+    }
+
+    /// A head and a small body go out as one piece: copying it costs less than telling the system of two.
+    fn put_together(&mut self, inbox: &mut Inbox) {
+        let small = (1..=SMALL).contains(&self.granted);
+        if small
+            && self.sent == 0
+            && !self.before.is_empty()
+            && self.behind.is_empty()
+            && self.skip == 0
+        {
+            self.before
+                .extend_from_slice(&inbox.bytes()[..self.granted]);
+            inbox.consume(self.granted);
+            self.granted = 0;
+            self.merged = true;
+        }
     }
 
     /// Grants what is there; called only when nothing is granted.
@@ -262,6 +294,12 @@ impl Passage {
             self.skip = 0;
         }
         self.behind.drain(..rest - body);
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        keep_head(std::mem::take(&mut self.before));
     }
 }
 

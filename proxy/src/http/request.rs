@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::buffers::take_head;
 use super::connection::{After, Connection};
 use super::failure::{Failure, Kind};
 use super::fields::Field;
@@ -20,8 +21,7 @@ use crate::table::{Hash, credentials};
 pub(crate) async fn handle(connection: &mut Connection, length: usize) -> After {
     loop {
         let bytes = &connection.inbox.bytes()[..length];
-        let memory = std::mem::take(&mut connection.head);
-        match decide(&connection.edge, &connection.client, bytes, memory) {
+        match decide(&connection.edge, &connection.client, bytes) {
             Decision::Carry(errand) => {
                 connection.inbox.consume(length);
                 return forward(connection, errand).await;
@@ -100,7 +100,7 @@ struct Pending {
 }
 
 /// Decides on a head, without waiting for anything.
-fn decide(edge: &Edge, client: &Client, bytes: &[u8], memory: Vec<u8>) -> Decision {
+fn decide(edge: &Edge, client: &Client, bytes: &[u8]) -> Decision {
     let mut space = space();
     let head = match read_request(bytes, &mut space) {
         Ok(head) => head,
@@ -122,7 +122,7 @@ fn decide(edge: &Edge, client: &Client, bytes: &[u8], memory: Vec<u8>) -> Decisi
             return Decision::Refuse(failure, reader, record);
         }
     };
-    match decide_visit(edge, client, &head, &visit, memory, record) {
+    match decide_visit(edge, client, &head, &visit, record) {
         Ok(decision) => decision,
         Err((failure, record)) => Decision::Refuse(failure, reader(edge, &head, &visit), record),
     }
@@ -133,7 +133,6 @@ fn decide_visit(
     client: &Client,
     head: &RequestHead<'_, '_>,
     visit: &Visit<'_>,
-    memory: Vec<u8>,
     mut record: Record,
 ) -> Result<Decision, (Failure, Record)> {
     if client.listener == Listener::Internal {
@@ -142,17 +141,7 @@ fn decide_visit(
         }
         let way = Way::Hub(Arc::clone(&edge.live.now().hubs));
         record.routed(&way);
-        let errand = errand(
-            edge,
-            client,
-            head,
-            visit,
-            memory,
-            way,
-            None,
-            Vec::new(),
-            record,
-        );
+        let errand = errand(edge, client, head, visit, way, None, Vec::new(), record);
         return Ok(Decision::Hold(errand));
     }
     if let Some(answer) = answer_here(edge, head, visit) {
@@ -185,7 +174,6 @@ fn decide_visit(
         client,
         head,
         visit,
-        memory,
         way,
         cookies,
         credentials,
@@ -268,7 +256,6 @@ fn errand(
     client: &Client,
     head: &RequestHead<'_, '_>,
     visit: &Visit<'_>,
-    mut memory: Vec<u8>,
     way: Way,
     cookies: Option<Vec<u8>>,
     credentials: Vec<Hash>,
@@ -283,12 +270,12 @@ fn errand(
         cookies,
         held,
     };
-    memory.clear();
-    write_request(&mut memory, head, visit, &changes, client, &edge.settings);
+    let mut message = take_head();
+    write_request(&mut message, head, visit, &changes, client, &edge.settings);
     let settings = &edge.settings;
     let rewrites = settings.auto_rewrite || settings.protocol_rewrite.is_some();
     Errand {
-        head: memory,
+        head: message,
         body: visit.said.of_request(),
         method: head.method,
         expects: visit.expects,
