@@ -327,6 +327,10 @@ impl<'a> Exchange<'a> {
                 self.down = Down::Interim(Passage::new(spoken, Framing::None, Framing::None));
             }
             _ => {
+                if answer.status < 300 {
+                    // Counted again at its end; but whoever has read the answer must find it counted.
+                    self.touch();
+                }
                 self.down = Down::Answer(Passage::new(written, answer.comes, answer.goes), answer);
             }
         }
