@@ -1,31 +1,34 @@
-//! The route table: an immutable snapshot that requests read without a lock, and its one writer.
+//! The route table: an immutable snapshot that requests read without a lock.
 //!
-//! Truth is the hub's; this is the newest that the hub said, on disk so that a restart needs nothing from the hub.
+//! [`Live`] is what requests see. Who writes it is not its business: [`Routes`] keeps what Holt's hub said, on disk so that a
+//! restart needs nothing from the hub; the face of configurable-http-proxy keeps its own.
 //! Whoever waits for a route watches the version and looks again.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
-use arc_swap::ArcSwap;
-use holt_spec::control::{self, Changes, Internal, Route, Table};
+use arc_swap::{ArcSwap, Guard};
+use holt_spec::control::Internal;
 use tokio::sync::watch;
 
-use self::activity::LastUse;
-use self::persist::StateDir;
+pub(crate) use self::activity::{LastUse, now_ms, steady_ms};
+pub(crate) use self::persist::StateDir;
 pub(crate) use self::revocations::{Hash, Revoked, credentials};
-pub(crate) use self::target::{Address, Target};
+pub(crate) use self::routes::Routes;
+pub(crate) use self::target::{Address, BadTarget, Scheme, Target};
+pub(crate) use self::trie::{Ambiguous, BadPrefix, segments};
 use self::trie::Trie;
 
 mod activity;
 mod persist;
 mod revocations;
+mod routes;
 mod target;
 pub(crate) mod trie;
 
-const TABLE_FILE: &str = "table.json";
-const ACTIVITY_FILE: &str = "activity.json";
+/// The longest host that can have routes of its own.
+const HOST_BYTES: usize = 255;
 
 /// Why a table was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -57,316 +60,135 @@ pub(crate) struct Leaf {
     pub(crate) target: Option<Arc<Target>>,
     /// When it was last used.
     pub(crate) last_use: Arc<LastUse>,
+    /// Segments of its prefix: so many a request loses where prefixes are not passed on.
+    pub(crate) depth: usize,
+    /// Requests and websockets that are on it now, where that is counted.
+    pub(crate) load: AtomicU32,
 }
 
-/// The table at one moment.
-#[derive(Debug, Default)]
+impl Leaf {
+    /// A route of a prefix with so many segments.
+    pub(crate) fn new(target: Option<Arc<Target>>, last_use: Arc<LastUse>, depth: usize) -> Self {
+        Leaf {
+            target,
+            last_use,
+            depth,
+            load: AtomicU32::new(0),
+        }
+    }
+}
+
+/// The table at one moment. A copy is cheap, and shares all that is not changed.
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Snapshot {
-    table: Table,
-    trie: Trie<Arc<Leaf>>,
-    leaves: BTreeMap<String, Arc<Leaf>>,
-    /// The default route.
+    // Routes for every host.
+    paths: Trie<Arc<Leaf>>,
+    // Routes of one host, by its name in lower case without port and final dot.
+    hosts: imbl::HashMap<Box<[u8]>, Trie<Arc<Leaf>>>,
+    /// Where a request without a route goes: hubs, tried in order. None: nowhere.
     pub(crate) hubs: Arc<[Arc<Target>]>,
+    /// The listener for servers.
+    pub(crate) internal: Option<Internal>,
 }
 
 impl Snapshot {
-    /// Reads a table; what `before` knew of each route's use goes on.
-    fn build(
-        table: Table,
-        before: &dyn Fn(&str) -> Option<Arc<LastUse>>,
-    ) -> Result<Self, TableError> {
-        let mut trie = Trie::default();
-        let mut leaves = BTreeMap::new();
-        for (prefix, route) in &table.routes {
-            let target = match route {
-                Route::Pending => None,
-                Route::Target { url } => Some(
-                    Target::parse(url)
-                        .map_err(|error| TableError::Bad(format!("{prefix}: {error}")))?,
-                ),
-            };
-            let leaf = Arc::new(Leaf {
-                target: target.map(Arc::new),
-                last_use: before(prefix).unwrap_or_default(),
-            });
-            trie.insert(prefix, Arc::clone(&leaf))
-                .map_err(|error| TableError::Bad(format!("{prefix}: {error}")))?;
-            leaves.insert(prefix.clone(), leaf);
+    /// Adds a route of one host (in the form of [`host_key`]), or of all, or replaces it.
+    pub(crate) fn insert(&mut self, host: Option<&[u8]>, segments: &[Box<[u8]>], leaf: Arc<Leaf>) {
+        match host {
+            None => self.paths.insert(segments, leaf),
+            Some(host) => {
+                let mut trie = self.hosts.get(host).cloned().unwrap_or_default();
+                trie.insert(segments, leaf);
+                self.hosts.insert(host.into(), trie);
+            }
         }
-        let hubs = table
-            .hubs
-            .iter()
-            .map(|hub| {
-                Target::parse(hub)
-                    .map(Arc::new)
-                    .map_err(|error| TableError::Bad(error.to_string()))
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Snapshot {
-            table,
-            trie,
-            leaves,
-            hubs,
-        })
     }
 
-    /// The route of a path; `None` is the default route.
-    pub(crate) fn find(&self, path: &str) -> Option<&Arc<Leaf>> {
-        self.trie.find(path)
+    /// Takes a route away.
+    pub(crate) fn remove(&mut self, host: Option<&[u8]>, segments: &[Box<[u8]>]) {
+        match host {
+            None => self.paths.remove(segments),
+            Some(host) => {
+                if let Some(trie) = self.hosts.get(host) {
+                    let mut trie = trie.clone();
+                    trie.remove(segments);
+                    if trie.is_empty() {
+                        self.hosts.remove(host);
+                    } else {
+                        self.hosts.insert(host.into(), trie);
+                    }
+                }
+            }
+        }
     }
 
-    /// The table as it was pushed.
-    pub(crate) fn table(&self) -> &Table {
-        &self.table
-    }
-
-    /// The listener for servers.
-    pub(crate) fn internal(&self) -> Option<&Internal> {
-        self.table.internal.as_ref()
+    /// The route of a path: its host's own, else that of all hosts; `None` is the default route.
+    ///
+    /// # Errors
+    /// [`Ambiguous`] as in [`Trie::find`].
+    pub(crate) fn find(
+        &self,
+        host: Option<&[u8]>,
+        path: &[u8],
+    ) -> Result<Option<&Arc<Leaf>>, Ambiguous> {
+        if !self.hosts.is_empty()
+            && let Some(host) = host
+        {
+            let mut space = [0; HOST_BYTES];
+            if let Some(trie) = host_key(host, &mut space).and_then(|host| self.hosts.get(host))
+                && let Some(leaf) = trie.find(path)?
+            {
+                return Ok(Some(leaf));
+            }
+        }
+        self.paths.find(path)
     }
 }
 
-/// The table, its file and its watchers.
+/// A host as routes are kept by it: in lower case, without port and final dot. `None` when it is too long to have any.
+pub(crate) fn host_key<'a>(host: &[u8], space: &'a mut [u8; HOST_BYTES]) -> Option<&'a [u8]> {
+    let end = if host.first() == Some(&b'[') {
+        memchr::memchr(b']', host)? + 1
+    } else {
+        memchr::memchr(b':', host).unwrap_or(host.len())
+    };
+    let name = &host[..end];
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    let key = space.get_mut(..name.len())?;
+    key.copy_from_slice(name);
+    key.make_ascii_lowercase();
+    Some(key)
+}
+
+/// The table that requests see.
 #[derive(Debug)]
-pub(crate) struct Routes {
+pub(crate) struct Live {
     snapshot: ArcSwap<Snapshot>,
     version: watch::Sender<u64>,
-    // The one writer: held while a table is built, swapped and written, on a blocking thread.
-    writer: Mutex<Writer>,
-    /// What is no longer let through.
-    pub(crate) revoked: Revoked,
-    dir: StateDir,
 }
 
-#[derive(Debug)]
-struct Writer {
-    on_disk: bool,
-}
-
-impl Routes {
-    /// Takes up what the state directory holds.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let dir = StateDir::open(path)?;
-        let table: Table = dir.load(TABLE_FILE)?.unwrap_or_default();
-        let activity: control::Activity = dir.load(ACTIVITY_FILE)?.unwrap_or_default();
-        let known = |prefix: &str| {
-            activity
-                .routes
-                .get(prefix)
-                .map(|ms| Arc::new(LastUse::at(*ms)))
-        };
-        let snapshot = Snapshot::build(table, &known).unwrap_or_else(|error| {
-            tracing::warn!(%error, "The kept table makes no sense and is not used; the hub will send it again");
-            Snapshot::default()
-        });
-        Ok(Routes {
+impl Live {
+    /// Begins with a table.
+    pub(crate) fn new(snapshot: Snapshot) -> Self {
+        Live {
             snapshot: ArcSwap::from_pointee(snapshot),
             version: watch::Sender::new(0),
-            writer: Mutex::new(Writer { on_disk: true }),
-            revoked: Revoked::load(&dir)?,
-            dir,
-        })
+        }
     }
 
     /// The table now.
-    pub(crate) fn now(&self) -> Arc<Snapshot> {
-        self.snapshot.load_full()
+    pub(crate) fn now(&self) -> Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    /// Puts a table in force: whoever asks from now on sees it.
+    pub(crate) fn publish(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+        self.version.send_modify(|version| *version += 1);
     }
 
     /// Wakes at each new table.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
-    }
-
-    /// Puts a whole table in force. Blocks on the disk.
-    pub(crate) fn replace(&self, table: Table) -> Result<u64, TableError> {
-        let mut writer = self.writer.lock().expect("no panic under this lock");
-        let now = self.now();
-        let generation = now.table.generation;
-        if table.generation < generation {
-            return Err(TableError::Generation { generation });
-        }
-        if table.generation == generation && generation > 0 && table != now.table {
-            return Err(TableError::Differs { generation });
-        }
-        self.put(&mut writer, &now, table)
-    }
-
-    /// Puts a step in force. Blocks on the disk.
-    pub(crate) fn change(&self, changes: Changes) -> Result<u64, TableError> {
-        let mut writer = self.writer.lock().expect("no panic under this lock");
-        let now = self.now();
-        let mut table = now.table.clone();
-        for prefix in &changes.removed {
-            table.routes.remove(prefix);
-        }
-        table.routes.extend(changes.set);
-        let generation = table.generation;
-        table.generation = changes.generation;
-        let repeated = changes.generation == generation && table == now.table;
-        if !repeated && (changes.base != generation || changes.generation <= generation) {
-            return Err(TableError::Generation { generation });
-        }
-        self.put(&mut writer, &now, table)
-    }
-
-    fn put(&self, writer: &mut Writer, now: &Snapshot, table: Table) -> Result<u64, TableError> {
-        let generation = table.generation;
-        if table != now.table {
-            let known = |prefix: &str| {
-                now.leaves
-                    .get(prefix)
-                    .map(|leaf| Arc::clone(&leaf.last_use))
-            };
-            let next = Snapshot::build(table, &known)?;
-            crate::metrics::table(generation, next.leaves.len());
-            self.snapshot.store(Arc::new(next));
-            self.version.send_modify(|version| *version += 1);
-            writer.on_disk = false;
-        }
-        if !writer.on_disk {
-            self.dir
-                .save(TABLE_FILE, self.now().table())
-                .map_err(TableError::Disk)?;
-            writer.on_disk = true;
-        }
-        Ok(generation)
-    }
-
-    /// When each route was last used.
-    pub(crate) fn activity(&self) -> control::Activity {
-        let now = self.now();
-        let routes = now
-            .leaves
-            .iter()
-            .filter_map(|(prefix, leaf)| Some((prefix.clone(), leaf.last_use.get()?)))
-            .collect();
-        control::Activity { routes }
-    }
-
-    /// Writes down when each route was last used. Blocks on the disk.
-    pub(crate) fn save_activity(&self) -> io::Result<()> {
-        self.dir.save(ACTIVITY_FILE, &self.activity())
-    }
-
-    /// Writes down what is revoked. Blocks on the disk.
-    pub(crate) fn save_revoked(&self) -> io::Result<()> {
-        self.revoked.save(&self.dir)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table(generation: u64, routes: &[(&str, Option<&str>)]) -> Table {
-        let route = |url: &Option<&str>| match url {
-            Some(url) => Route::Target {
-                url: (*url).to_owned(),
-            },
-            None => Route::Pending,
-        };
-        Table {
-            generation,
-            hubs: vec!["unix:/hub".into()],
-            internal: None,
-            routes: routes
-                .iter()
-                .map(|(prefix, url)| ((*prefix).to_owned(), route(url)))
-                .collect(),
-        }
-    }
-
-    #[test]
-    fn older_generations_are_refused_and_repeats_taken() {
-        let dir = tempfile::tempdir().unwrap();
-        let routes = Routes::open(dir.path()).unwrap();
-        let second = table(2, &[("/user/a/", Some("http://a:1"))]);
-        assert_eq!(routes.replace(second.clone()).unwrap(), 2);
-        assert_eq!(routes.replace(second).unwrap(), 2);
-        let older = routes.replace(table(1, &[])).unwrap_err();
-        assert!(matches!(older, TableError::Generation { generation: 2 }));
-        let other = routes.replace(table(2, &[])).unwrap_err();
-        assert!(matches!(other, TableError::Differs { generation: 2 }));
-        let bad = routes
-            .replace(table(3, &[("/user/a/", Some("ftp://a:1"))]))
-            .unwrap_err();
-        assert!(matches!(bad, TableError::Bad(_)));
-        assert!(routes.now().find("/user/a/x").is_some());
-    }
-
-    #[test]
-    fn changes_start_from_their_base_and_may_be_repeated() {
-        let dir = tempfile::tempdir().unwrap();
-        let routes = Routes::open(dir.path()).unwrap();
-        routes
-            .replace(table(1, &[("/user/a/", None), ("/user/b/", None)]))
-            .unwrap();
-        let step = Changes {
-            base: 1,
-            generation: 2,
-            set: BTreeMap::from([(
-                "/user/a/".into(),
-                Route::Target {
-                    url: "http://a:1".into(),
-                },
-            )]),
-            removed: vec!["/user/b/".into()],
-        };
-        assert_eq!(routes.change(step.clone()).unwrap(), 2);
-        assert_eq!(routes.change(step.clone()).unwrap(), 2);
-        assert!(
-            routes
-                .now()
-                .find("/user/a/")
-                .is_some_and(|leaf| leaf.target.is_some())
-        );
-        assert!(routes.now().find("/user/b/").is_none());
-        let gap = Changes {
-            base: 7,
-            generation: 8,
-            ..step
-        };
-        assert!(matches!(
-            routes.change(gap),
-            Err(TableError::Generation { generation: 2 })
-        ));
-    }
-
-    #[test]
-    fn activity_survives_pushes_and_restarts() {
-        let dir = tempfile::tempdir().unwrap();
-        let routes = Routes::open(dir.path()).unwrap();
-        routes
-            .replace(table(1, &[("/user/a/", None), ("/user/b/", None)]))
-            .unwrap();
-        routes.now().find("/user/a/").unwrap().last_use.touch();
-        let before = routes.activity();
-        assert_eq!(before.routes.len(), 1);
-        routes
-            .replace(table(2, &[("/user/a/", Some("http://a:1"))]))
-            .unwrap();
-        assert_eq!(routes.activity(), before);
-        routes.save_activity().unwrap();
-        let again = Routes::open(dir.path()).unwrap();
-        assert_eq!(again.activity(), before);
-        assert_eq!(again.now().table(), routes.now().table());
-    }
-
-    #[test]
-    fn a_table_in_force_but_not_on_disk_is_written_by_the_repeat() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = dir.path().join("state");
-        let routes = Routes::open(&state).unwrap();
-        std::fs::remove_dir_all(&state).unwrap();
-        let first = table(1, &[("/user/a/", None)]);
-        assert!(matches!(
-            routes.replace(first.clone()),
-            Err(TableError::Disk(_))
-        ));
-        assert!(routes.now().find("/user/a/").is_some());
-        std::fs::create_dir(&state).unwrap();
-        assert_eq!(routes.replace(first.clone()).unwrap(), 1);
-        assert_eq!(Routes::open(&state).unwrap().now().table(), &first);
     }
 }

@@ -1,9 +1,10 @@
 //! Longest prefix by path segment, compared decoded.
 //!
-//! A pure value: no I/O, no locks, and a lookup allocates nothing.
+//! A pure and persistent value: no I/O, no locks, a lookup allocates nothing, and a changed copy shares all but the way to its
+//! change, so that one route among ten thousand is added in microseconds while readers go on with the table they have.
 //! `/user/a` and `/user/%61/x` both find what `/user/a/` leads to; `/user/ab` does not.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The longest segment, decoded, that can be a part of a prefix: more than any name may have.
 const SEGMENT_BYTES: usize = 1024;
@@ -14,31 +15,33 @@ pub(crate) enum BadPrefix {
     /// It must be `/like/this/`.
     #[error("a prefix begins and ends with '/'")]
     Slashes,
-    /// The root belongs to the hubs.
-    #[error("the root is the default route and has no entry of its own")]
-    Root,
     /// An empty, dotted, overlong or badly escaped segment.
     #[error("a segment of the prefix is empty, made of dots, too long or badly escaped")]
     Segment,
 }
 
+/// A path whose escaped slash could be read as a way to another route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the path has an escaped slash where a route could begin")]
+pub(crate) struct Ambiguous;
+
 /// Prefixes and what they lead to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Trie<T> {
-    root: Node<T>,
+    root: Arc<Node<T>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Node<T> {
     value: Option<T>,
-    children: HashMap<Box<[u8]>, Node<T>>,
+    children: imbl::HashMap<Box<[u8]>, Arc<Node<T>>>,
 }
 
 impl<T> Default for Node<T> {
     fn default() -> Self {
         Node {
             value: None,
-            children: HashMap::new(),
+            children: imbl::HashMap::new(),
         }
     }
 }
@@ -46,57 +49,144 @@ impl<T> Default for Node<T> {
 impl<T> Default for Trie<T> {
     fn default() -> Self {
         Trie {
-            root: Node::default(),
+            root: Arc::default(),
         }
     }
 }
 
-impl<T> Trie<T> {
-    /// Adds a prefix in escaped form, or replaces what it led to.
-    pub(crate) fn insert(&mut self, prefix: &str, value: T) -> Result<(), BadPrefix> {
-        if prefix == "/" {
-            return Err(BadPrefix::Root);
-        }
-        let inner = prefix
-            .strip_prefix('/')
-            .and_then(|rest| rest.strip_suffix('/'))
-            .ok_or(BadPrefix::Slashes)?;
-        let mut node = &mut self.root;
-        for raw in inner.split('/') {
+/// The segments of a prefix in escaped form, decoded; none for `/`.
+///
+/// # Errors
+/// The first [`BadPrefix`] that applies.
+pub(crate) fn segments(prefix: &str) -> Result<Vec<Box<[u8]>>, BadPrefix> {
+    if prefix == "/" {
+        return Ok(Vec::new());
+    }
+    let inner = prefix
+        .strip_prefix('/')
+        .and_then(|rest| rest.strip_suffix('/'))
+        .ok_or(BadPrefix::Slashes)?;
+    inner
+        .split('/')
+        .map(|raw| {
             let mut space = [0; SEGMENT_BYTES];
             let segment = decode(raw.as_bytes(), &mut space).ok_or(BadPrefix::Segment)?;
             let dots = segment.iter().all(|byte| *byte == b'.') && segment.len() <= 2;
             if dots || segment.contains(&b'/') || std::str::from_utf8(segment).is_err() {
                 return Err(BadPrefix::Segment);
             }
-            node = node.children.entry(segment.into()).or_default();
-        }
-        node.value = Some(value);
-        Ok(())
+            Ok(segment.into())
+        })
+        .collect()
+}
+
+impl<T: Clone> Trie<T> {
+    /// Adds a prefix, given by its decoded segments, or replaces what it led to.
+    pub(crate) fn insert(&mut self, segments: &[Box<[u8]>], value: T) {
+        self.root = Arc::new(self.root.with(segments, value));
+    }
+
+    /// Takes a prefix away; one that is not there is no error.
+    pub(crate) fn remove(&mut self, segments: &[Box<[u8]>]) {
+        self.root = Arc::new(self.root.without(segments));
+    }
+}
+
+impl<T> Trie<T> {
+    /// Whether nothing is in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.root.is_empty()
     }
 
     /// What the longest matching prefix leads to.
-    pub(crate) fn find(&self, path: &str) -> Option<&T> {
-        let mut node = &self.root;
-        let mut found = None;
-        for raw in path.strip_prefix('/')?.split('/') {
+    ///
+    /// # Errors
+    /// [`Ambiguous`] when a server that takes an escaped slash for a separator would read the way to another route.
+    pub(crate) fn find(&self, path: &[u8]) -> Result<Option<&T>, Ambiguous> {
+        let mut node = &*self.root;
+        let mut found = node.value.as_ref();
+        let Some(mut rest) = path.strip_prefix(b"/") else {
+            return Ok(found);
+        };
+        while !node.children.is_empty() {
+            let end = memchr::memchr(b'/', rest).unwrap_or(rest.len());
             let mut space = [0; SEGMENT_BYTES];
-            let Some(segment) = decode(raw.as_bytes(), &mut space) else {
+            let Some(segment) = decode(&rest[..end], &mut space) else {
                 break;
             };
+            if segment.len() < end && node.could_be_parted(segment) {
+                return Err(Ambiguous);
+            }
             let Some(next) = node.children.get(segment) else {
                 break;
             };
             node = next;
             found = node.value.as_ref().or(found);
+            match rest.get(end + 1..) {
+                Some(tail) => rest = tail,
+                None => break,
+            }
         }
-        found
+        Ok(found)
+    }
+}
+
+impl<T> Node<T> {
+    fn is_empty(&self) -> bool {
+        self.value.is_none() && self.children.is_empty()
+    }
+
+    /// Whether a segment with an escaped slash (or backslash) in it begins with the name of a child.
+    fn could_be_parted(&self, segment: &[u8]) -> bool {
+        let slash = |byte: &u8| matches!(byte, b'/' | b'\\');
+        if !segment.iter().any(slash) {
+            return false;
+        }
+        segment
+            .split(slash)
+            .find(|part| !part.is_empty())
+            .is_some_and(|part| self.children.contains_key(part))
+    }
+}
+
+impl<T: Clone> Node<T> {
+    fn with(&self, segments: &[Box<[u8]>], value: T) -> Self {
+        let mut node = self.clone();
+        match segments.split_first() {
+            None => node.value = Some(value),
+            Some((first, rest)) => {
+                let child = match node.children.get(first) {
+                    Some(child) => child.with(rest, value),
+                    None => Node::default().with(rest, value),
+                };
+                node.children.insert(first.clone(), Arc::new(child));
+            }
+        }
+        node
+    }
+
+    fn without(&self, segments: &[Box<[u8]>]) -> Self {
+        let mut node = self.clone();
+        match segments.split_first() {
+            None => node.value = None,
+            Some((first, rest)) => {
+                if let Some(child) = node.children.get(first) {
+                    let child = child.without(rest);
+                    if child.is_empty() {
+                        node.children.remove(first);
+                    } else {
+                        node.children.insert(first.clone(), Arc::new(child));
+                    }
+                }
+            }
+        }
+        node
     }
 }
 
 /// Undoes percent-encoding of a segment; `None` when it does not fit or is badly escaped.
 fn decode<'a>(raw: &'a [u8], space: &'a mut [u8; SEGMENT_BYTES]) -> Option<&'a [u8]> {
-    if !raw.contains(&b'%') {
+    if memchr::memchr(b'%', raw).is_none() {
         return (raw.len() <= SEGMENT_BYTES).then_some(raw);
     }
     let mut length = 0;
@@ -118,9 +208,12 @@ fn decode<'a>(raw: &'a [u8], space: &'a mut [u8; SEGMENT_BYTES]) -> Option<&'a [
 
 /// The value of a hexadecimal digit.
 pub(crate) fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -131,19 +224,14 @@ mod tests {
     fn trie(prefixes: &[&'static str]) -> Trie<&'static str> {
         let mut trie = Trie::default();
         for prefix in prefixes {
-            trie.insert(prefix, *prefix).unwrap();
+            trie.insert(&segments(prefix).unwrap(), *prefix);
         }
         trie
     }
 
     #[test]
-    fn the_longest_prefix_by_segment_wins() {
-        let trie = trie(&[
-            "/user/a/",
-            "/user/a/lab/",
-            "/user/a%20b/",
-            "/user/%C3%A9@x/",
-        ]);
+    fn the_longest_prefix_of_whole_segments_is_found() {
+        let trie = trie(&["/user/a/", "/user/a/lab/", "/user/a%20b/", "/user/%C3%A9@x/"]);
         for (path, found) in [
             ("/user/a", Some("/user/a/")),
             ("/user/a/", Some("/user/a/")),
@@ -153,7 +241,6 @@ mod tests {
             ("/user/ab", None),
             ("/user/A/", None),
             ("/user//a/", None),
-            ("/user/a%2Flab/", None),
             ("/user/a%20b/x", Some("/user/a%20b/")),
             ("/user/a+b/x", None),
             ("/user/%c3%a9%40x/", Some("/user/%C3%A9@x/")),
@@ -161,15 +248,51 @@ mod tests {
             ("/", None),
             ("*", None),
         ] {
-            assert_eq!(trie.find(path).copied(), found, "{path}");
+            assert_eq!(trie.find(path.as_bytes()).unwrap().copied(), found, "{path}");
         }
     }
 
     #[test]
+    fn an_escaped_slash_where_a_route_could_begin_is_refused() {
+        let trie = trie(&["/", "/user/a/", "/user/a/lab/"]);
+        for path in [
+            "/user%2Fa/x",
+            "/%2fuser/a",
+            "/user/a%2Flab/",
+            "/user/a%5clab/",
+            "/user/a/lab%2Ftree",
+        ] {
+            assert_eq!(trie.find(path.as_bytes()), Err(Ambiguous), "{path}");
+        }
+        for path in ["/user/a/x%2Flab", "/user/b%2Fx", "/x%2Fuser/a"] {
+            assert!(trie.find(path.as_bytes()).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_changed_copy_leaves_the_old_one_as_it_was() {
+        let before = trie(&["/user/a/", "/user/b/"]);
+        let mut after = before.clone();
+        after.insert(&segments("/user/a/lab/").unwrap(), "new");
+        after.remove(&segments("/user/b/").unwrap());
+        after.remove(&segments("/user/c/d/").unwrap());
+        let find = |trie: &Trie<&'static str>, path: &str| {
+            trie.find(path.as_bytes()).unwrap().copied()
+        };
+        assert_eq!(find(&before, "/user/a/lab"), Some("/user/a/"));
+        assert_eq!(find(&before, "/user/b"), Some("/user/b/"));
+        assert_eq!(find(&after, "/user/a/lab"), Some("new"));
+        assert_eq!(find(&after, "/user/b"), None);
+        after.remove(&segments("/user/a/lab/").unwrap());
+        after.remove(&segments("/user/a/").unwrap());
+        assert!(after.is_empty());
+        after.insert(&[], "root");
+        assert_eq!(find(&after, "/anything"), Some("root"));
+    }
+
+    #[test]
     fn prefixes_that_would_confuse_are_refused() {
-        let mut trie = Trie::default();
         for (prefix, reason) in [
-            ("/", BadPrefix::Root),
             ("/user/a", BadPrefix::Slashes),
             ("user/a/", BadPrefix::Slashes),
             ("//", BadPrefix::Segment),
@@ -180,7 +303,7 @@ mod tests {
             ("/user/%zz/", BadPrefix::Segment),
             ("/user/%ff/", BadPrefix::Segment),
         ] {
-            assert_eq!(trie.insert(prefix, ()), Err(reason), "{prefix}");
+            assert_eq!(segments(prefix), Err(reason), "{prefix}");
         }
     }
 
@@ -188,18 +311,19 @@ mod tests {
         #[test]
         fn every_name_is_found_under_its_own_prefix(name in "\\PC{1,40}", other in "\\PC{1,40}") {
             prop_assume!(holt_spec::names::check_user_name(&name).is_ok() && name != other);
+            prop_assume!(!name.contains('\\') && !other.contains(['\\', '/']));
             let mut trie = Trie::default();
             let prefix = holt_spec::names::server_prefix(&name, "");
-            trie.insert(&prefix, ()).unwrap();
+            trie.insert(&segments(&prefix).unwrap(), ());
             let deep = format!("{prefix}lab?x");
             let foreign = holt_spec::names::server_prefix(&other, "");
-            prop_assert!(trie.find(&deep).is_some());
-            prop_assert!(trie.find(&foreign).is_none());
+            prop_assert!(trie.find(deep.as_bytes()).unwrap().is_some());
+            prop_assert!(trie.find(foreign.as_bytes()).unwrap().is_none());
         }
 
         #[test]
         fn no_path_makes_it_panic(path in "\\PC*") {
-            trie(&["/user/a/"]).find(&path);
+            let _ = trie(&["/user/a/"]).find(path.as_bytes());
         }
     }
 }
