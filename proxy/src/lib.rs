@@ -5,8 +5,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 pub mod cli;
+mod chp;
 mod control;
 mod http;
 mod listen;
 mod metrics;
 mod table;
+mod tls;
+mod values;
+mod workers;
