@@ -55,12 +55,17 @@ pub struct Args {
     holt: HoltOptions,
 }
 
+/// Options that make no sense, alone or together: the words say what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(String);
+
 /// Runs the proxy until it is told to end.
 ///
 /// Holt's own drains and returns; in place of configurable-http-proxy the process ends at once, with status 2.
 ///
 /// # Errors
-/// When it cannot start: options that do not go together, a file or an address that cannot be used.
+/// When it cannot start: a [`Misuse`], or a file or an address that cannot be used.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     if args.version {
         // Nobody may be there to read it.
@@ -75,27 +80,30 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let workers = args.shared.workers();
     let mut settings = Settings::chp();
     args.shared.apply(&mut settings);
-    chp::run(&args.chp, settings, workers).await?;
+    match chp::run(&args.chp, settings, workers).await {
+        Err(chp::StartError::Options(words)) => bail!(Misuse(words)),
+        ran => ran?,
+    }
     std::process::exit(INTERRUPTED)
 }
 
 impl Args {
     /// Whether the options are all of one mode.
-    fn check(&self) -> anyhow::Result<()> {
+    fn check(&self) -> Result<(), Misuse> {
         if self.holt.state_dir.is_some() {
             if let Some(option) = self.given.find(belongs::<chp::Options>) {
-                bail!(
+                return Err(Misuse(format!(
                     "{option} is an option of configurable-http-proxy's mode and --state-dir asks for Holt's: \
                      leave one of them out{}",
                     holt::instead_of(option)
-                );
+                )));
             }
         } else if let Some(option) = self.given.find(belongs::<HoltOptions>) {
-            bail!(
+            return Err(Misuse(format!(
                 "{option} is an option of Holt's own proxy, which needs --state-dir DIR; \
                  in configurable-http-proxy's mode {}",
                 chp::instead_of(option)
-            );
+            )));
         }
         Ok(())
     }

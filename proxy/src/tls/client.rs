@@ -7,7 +7,7 @@ use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::SingleCertAndKey;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
 use super::{Files, TlsError, Versions, pem, provider};
@@ -84,18 +84,6 @@ impl Verified {
     }
 }
 
-fn is_about_time(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::InvalidCertificate(
-            CertificateError::Expired
-                | CertificateError::ExpiredContext { .. }
-                | CertificateError::NotValidYet
-                | CertificateError::NotValidYetContext { .. }
-        )
-    )
-}
-
 impl ServerCertVerifier for Verified {
     fn verify_server_cert(
         &self,
@@ -113,8 +101,7 @@ impl ServerCertVerifier for Verified {
             now,
         );
         match usual {
-            Err(error) if !is_about_time(&error) && self.given.contains(end_entity) => {
-                // webpki looks at the time before it looks at the form, so the time is right here.
+            Err(error) if pem::is_itself_given(&self.given, end_entity, &error) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }

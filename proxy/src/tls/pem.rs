@@ -10,7 +10,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys};
+use rustls::{CertificateError, Error, InconsistentKeys};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Files, TlsError, legacy, provider};
@@ -72,6 +72,26 @@ pub(super) struct Roots {
     pub(super) store: Arc<RootCertStore>,
     /// As they stand in the file of the option.
     pub(super) given: Vec<CertificateDer<'static>>,
+}
+
+/// Whether a certificate that was refused is one of the authorities themselves, and was refused for its form alone.
+///
+/// webpki looks at the time before it looks at the form, so the time is right where the error is another.
+pub(super) fn is_itself_given(
+    given: &[CertificateDer<'static>],
+    refused: &CertificateDer<'_>,
+    error: &Error,
+) -> bool {
+    let about_time = matches!(
+        error,
+        Error::InvalidCertificate(
+            CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }
+        )
+    );
+    !about_time && given.contains(refused)
 }
 
 /// The certificate that a side shows, and its key; `None` when it has none.
