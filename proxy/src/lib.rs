@@ -4,10 +4,13 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+mod chp;
 pub mod cli;
 mod control;
 mod http;
 mod listen;
 mod metrics;
 mod table;
+mod tls;
+mod values;
 mod workers;

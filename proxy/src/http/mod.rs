@@ -173,31 +173,3 @@ impl Client {
         }
     }
 }
-#[cfg(test)]
-mod size_probe {
-    #[tokio::test]
-    async fn sizes() {
-        let edge = std::sync::Arc::new(super::Edge::new(
-            std::sync::Arc::new(crate::table::Live::new(Default::default())),
-            std::sync::Arc::default(),
-            super::Settings::holt(),
-            Default::default(),
-        ));
-        let client = super::Client::new(
-            "127.0.0.1:1".parse().unwrap(),
-            super::Listener::Public,
-            false,
-        );
-        let future = super::serve(edge, super::Socket::Gone, client);
-        eprintln!("SERVE {}", std::mem::size_of_val(&future));
-        eprintln!("RELAY {}", std::mem::size_of::<super::relay::Relay>());
-        eprintln!(
-            "SOCKET {} EXCHANGE {} ERRAND {} UPSTREAM {} CONNECTION {}",
-            std::mem::size_of::<super::Socket>(),
-            std::mem::size_of::<super::exchange::Exchange>(),
-            std::mem::size_of::<super::forward::Errand>(),
-            std::mem::size_of::<super::upstream::Upstream>(),
-            std::mem::size_of::<super::connection::Connection>()
-        );
-    }
-}

@@ -18,7 +18,7 @@ pub(crate) use self::revocations::{Hash, Revoked, credentials};
 pub(crate) use self::routes::Routes;
 pub(crate) use self::target::{Address, BadTarget, Scheme, Target};
 use self::trie::Trie;
-pub(crate) use self::trie::{Ambiguous, BadPrefix, segments};
+pub(crate) use self::trie::{Ambiguous, segments};
 
 mod activity;
 mod persist;

@@ -1,4 +1,4 @@
-//! The role `holt proxy`: its command line, and its life from start to drain.
+//! Holt's own proxy: its options, and its life from start to drain.
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -7,15 +7,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
-use ipnet::IpNet;
+use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
 
+use super::shared::Shared;
 use crate::control::{self, Control};
 use crate::http::{Edge, Settings};
 use crate::table::Routes;
+use crate::values;
 use crate::workers::Workers;
 use crate::{listen, metrics};
 
@@ -26,47 +27,42 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// Tasks that were told to end may take so long.
 const ENDING: Duration = Duration::from_secs(2);
 
-/// Holt's data plane: carries browsers to notebook servers.
+/// Options of Holt's own proxy.
 ///
 /// Listening sockets passed with LISTEN_FDS (from descriptor 3 on) take the place of --listen.
-#[derive(Debug, Clone, Parser)]
-#[command(name = "holt-proxy", version)]
-pub struct Args {
-    /// Address to listen on; may be repeated. Not used when listening sockets are passed.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
-    pub listen: Vec<SocketAddr>,
-    /// The control socket, `unix:/path`. Default: `control.sock` in the state directory.
-    #[arg(long, value_name = "unix:/PATH", value_parser = control_path)]
-    pub control: Option<PathBuf>,
-    /// Directory for what survives a restart: the route table, activity, revocations.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+#[command(next_help_heading = "Holt's own proxy")]
+pub(super) struct HoltOptions {
+    /// Directory for what survives a restart: the route table, activity, revocations. It makes this Holt's own proxy.
     #[arg(long, value_name = "DIR")]
-    pub state_dir: PathBuf,
+    pub(super) state_dir: Option<PathBuf>,
+    /// Address to listen on; may be repeated. Sockets passed with LISTEN_FDS take its place.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
+    listen: Vec<SocketAddr>,
+    /// The control socket, `unix:/path`. Default: `control.sock` in the state directory.
+    #[arg(long, value_name = "unix:/PATH", value_parser = values::unix_path)]
+    control: Option<PathBuf>,
     /// How the log is written; `auto` is text on a terminal and JSON elsewhere.
     #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
-    pub log_format: LogFormat,
+    log_format: LogFormat,
     /// What is logged, as `tracing` filters are written: `info`, or `info,holt_proxy=debug`.
     #[arg(long, env = "HOLT_LOG", value_name = "FILTER")]
-    pub log_filter: Option<String>,
-    /// Networks of proxies in front whose X-Forwarded headers are believed.
-    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
-    pub trusted_proxies: Vec<IpNet>,
-    /// Listeners for each address, so that connections spread over the cores. Default: one for each core.
-    #[arg(long, value_name = "N")]
-    pub workers: Option<usize>,
+    log_filter: Option<String>,
     /// So long may a request wait for a server that is on its way.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
-    pub pending_wait: Duration,
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
+    pending_wait: Duration,
     /// So long is a server's request to the hub's API held while no hub answers.
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration)]
-    pub hold: Duration,
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = values::duration)]
+    hold: Duration,
     /// So long may connections go on after the signal to end.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
-    pub drain: Duration,
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration)]
+    drain: Duration,
 }
 
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     Auto,
     /// Text.
@@ -75,26 +71,15 @@ pub enum LogFormat {
     Json,
 }
 
-fn control_path(text: &str) -> Result<PathBuf, String> {
-    match text.strip_prefix("unix:") {
-        Some(path) if path.starts_with('/') => Ok(path.into()),
-        _ => Err("the control socket is written unix:/path".to_owned()),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = text.split_at(
-        text.find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len()),
-    );
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "a time is written like 30s or 500ms".to_owned())?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" | "" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        _ => Err("a time is written like 30s, 500ms or 2m".to_owned()),
+/// What to give in place of an option of the other mode.
+pub(super) fn instead_of(option: &str) -> &'static str {
+    match option {
+        "--ip" | "--port" | "--socket" => "; Holt's own proxy takes --listen ADDR",
+        "--api-ip" | "--api-port" | "--api-socket" => {
+            "; Holt's own proxy takes --control unix:/PATH"
+        }
+        "--log-level" => "; Holt's own proxy takes --log-filter FILTER",
+        _ => "",
     }
 }
 
@@ -102,40 +87,38 @@ fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// When it cannot start: an address or the control socket is taken, the state directory cannot be used.
-pub async fn run(args: Args) -> anyhow::Result<()> {
-    start_log(args.log_format, args.log_filter.as_deref());
+pub(super) async fn run(
+    state_dir: PathBuf,
+    options: HoltOptions,
+    shared: &Shared,
+) -> anyhow::Result<()> {
+    start_log(options.log_format, options.log_filter.as_deref());
     metrics::install();
-    raise_open_files();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
-    let routes = Routes::open(&args.state_dir).with_context(|| {
-        format!(
-            "the state directory {} cannot be used",
-            args.state_dir.display()
-        )
-    })?;
-    let path = args
+    let routes = Routes::open(&state_dir)
+        .with_context(|| format!("the state directory {} cannot be used", state_dir.display()))?;
+    let routes = Arc::new(routes);
+    let path = options
         .control
         .clone()
-        .unwrap_or_else(|| args.state_dir.join("control.sock"));
+        .unwrap_or_else(|| state_dir.join("control.sock"));
     let control_listener = control::bind(&path).await?;
-    let workers = args
-        .workers
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let doors = listen::public(&args.listen, workers)?;
+    let doors = listen::public(&options.listen, shared.workers())?;
     let public: Vec<SocketAddr> = doors.iter().filter_map(listen::Door::address).collect();
 
     let tasks = TaskTracker::new();
-    let settings = Settings {
-        pending_wait: args.pending_wait,
-        hold: args.hold,
-        trusted: args.trusted_proxies,
-        ..Settings::holt()
-    };
-    let routes = Arc::new(routes);
-    let (live, revoked) = (Arc::clone(&routes.live), Arc::clone(&routes.revoked));
-    let edge = Arc::new(Edge::new(live, revoked, settings, tasks.clone()));
+    let mut settings = Settings::holt();
+    settings.pending_wait = options.pending_wait;
+    settings.hold = options.hold;
+    shared.apply(&mut settings);
+    let edge = Arc::new(Edge::new(
+        Arc::clone(&routes.live),
+        Arc::clone(&routes.revoked),
+        settings,
+        tasks.clone(),
+    ));
     let internal = Arc::new(Mutex::new(None));
     let control = Arc::new(Control {
         edge: Arc::clone(&edge),
@@ -143,7 +126,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         public: public.clone(),
         internal: Arc::clone(&internal),
     });
-    let workers = Workers::start(&edge, workers, doors, None, Some(internal))?;
+    let workers = Workers::start(&edge, shared.workers(), doors, None, Some(internal))?;
     tasks.spawn(control::serve(control, control_listener, edge.stop.clone()));
     tasks.spawn(keep_house(Arc::clone(&edge), Arc::clone(&routes)));
     tracing::info!(
@@ -157,15 +140,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    drain(&edge, workers, &tasks, args.drain).await;
-    if let Err(error) = routes.save_activity() {
-        tracing::warn!(%error, "The routes' last use could not be written");
-    }
-    tracing::info!("The proxy has ended");
+    drain(&edge, &routes, workers, options.drain).await;
     Ok(())
 }
 
-async fn drain(edge: &Arc<Edge>, workers: Workers, tasks: &TaskTracker, patience: Duration) {
+async fn drain(edge: &Arc<Edge>, routes: &Routes, workers: Workers, patience: Duration) {
     tracing::info!(
         "The proxy takes no new connections and ends when the open ones did, or after {patience:?}"
     );
@@ -173,10 +152,14 @@ async fn drain(edge: &Arc<Edge>, workers: Workers, tasks: &TaskTracker, patience
     let _ = timeout(patience, edge.emptied()).await;
     let _ = timeout(ENDING, edge.end_all()).await;
     workers.ended().await;
-    tasks.close();
-    if timeout(ENDING, tasks.wait()).await.is_err() {
-        tracing::warn!(tasks = tasks.len(), "Some tasks did not end in time");
+    edge.tasks.close();
+    if timeout(ENDING, edge.tasks.wait()).await.is_err() {
+        tracing::warn!(tasks = edge.tasks.len(), "Some tasks did not end in time");
     }
+    if let Err(error) = routes.save_activity() {
+        tracing::warn!(%error, "The routes' last use could not be written");
+    }
+    tracing::info!("The proxy has ended");
 }
 
 /// What must be done from time to time.
@@ -223,33 +206,5 @@ fn start_log(format: LogFormat, filter: Option<&str>) {
     };
     if started.is_err() {
         tracing::debug!("The log was set up before");
-    }
-}
-
-/// Each websocket takes two descriptors; the soft limit of many systems is 1024.
-fn raise_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::debug!(%error, "The limit of open files stays as it is");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_sound() {
-        use clap::CommandFactory;
-        Args::command().debug_assert();
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        assert!(duration("soon").is_err());
-        assert!(control_path("/x").is_err());
     }
 }
