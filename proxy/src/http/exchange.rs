@@ -18,6 +18,8 @@ use super::socket::Socket;
 use super::upstream::Upstream;
 use crate::table::{LastUse, steady_ms};
 
+/// The end of an answer that took so long is a use of its route, as its beginning was.
+const LONG_MS: u64 = 1000;
 /// Interim answers that may come before the answer.
 const INTERIM: u32 = 16;
 
@@ -69,6 +71,8 @@ pub(crate) struct Exchange<'a> {
     sending: Sending,
     down: Down,
     interim: u32,
+    // When the answer's beginning was counted as use of the route.
+    counted: u64,
     // When something last moved, by the steady clock: in the request, in the answer, at the client's socket.
     up_moved: u64,
     down_moved: u64,
@@ -113,6 +117,7 @@ impl<'a> Exchange<'a> {
             sending: Sending::Goes,
             down: Down::Head(Scan::default()),
             interim: 0,
+            counted: 0,
             up_moved: now,
             down_moved: now,
             client_moved: now,
@@ -234,7 +239,7 @@ impl<'a> Exchange<'a> {
                     .end(self.upstream.inbox.bytes(), head::Kind::Response)
                 {
                     Ok(Some(length)) => {
-                        if let Some(ended) = self.head_came(length) {
+                        if let Some(ended) = self.head_came(length, now) {
                             return Some(ended);
                         }
                     }
@@ -279,7 +284,13 @@ impl<'a> Exchange<'a> {
                     }
                     return match polled {
                         Poll::Pending => None,
-                        Poll::Ready(Ok(())) => Some(Ended::Whole(*answer)),
+                        Poll::Ready(Ok(())) => {
+                            let answer = *answer;
+                            if answer.status < 300 && now.saturating_sub(self.counted) >= LONG_MS {
+                                self.touch();
+                            }
+                            Some(Ended::Whole(answer))
+                        }
                         Poll::Ready(Err(_)) => Some(Ended::Cut),
                     };
                 }
@@ -298,7 +309,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// A head is whole: an interim answer, the agreement to a websocket, or the answer.
-    fn head_came(&mut self, length: usize) -> Option<Ended> {
+    fn head_came(&mut self, length: usize, now: u64) -> Option<Ended> {
         let mut written = take_head();
         let answer = {
             let bytes = &self.upstream.inbox.bytes()[..length];
@@ -328,8 +339,9 @@ impl<'a> Exchange<'a> {
             }
             _ => {
                 if answer.status < 300 {
-                    // Counted again at its end; but whoever has read the answer must find it counted.
+                    // Whoever has read the answer must find it counted, so not only at its end.
                     self.touch();
+                    self.counted = now;
                 }
                 self.down = Down::Answer(Passage::new(written, answer.comes, answer.goes), answer);
             }

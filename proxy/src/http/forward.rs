@@ -123,9 +123,7 @@ async fn finish(
 ) -> After {
     match outcome {
         Outcome::Whole { answer, sent_whole } => {
-            errand
-                .record
-                .finished(answer.status, true, Some(&errand.way));
+            errand.record.finished(answer.status, true);
             if answer.reusable && sent_whole {
                 upstream.give_back();
             }
@@ -136,7 +134,7 @@ async fn finish(
             }
         }
         Outcome::Switched { head } => {
-            errand.record.finished(101, true, Some(&errand.way));
+            errand.record.finished(101, true);
             upgrade(connection, errand, upstream, head)
         }
         Outcome::Failed { failure, .. } => {
@@ -145,7 +143,7 @@ async fn finish(
             fail(connection, failure, reader, errand.record).await
         }
         Outcome::Cut { status } => {
-            errand.record.finished(status, false, Some(&errand.way));
+            errand.record.finished(status, false);
             After::Cut
         }
     }

@@ -1,4 +1,4 @@
-//! What remains of a request: a line in the log, a number in the metrics, the time its route was used.
+//! What remains of a request: a line in the log, a number in the metrics.
 //!
 //! Never a query, a cookie or a token. What only a log would want is gathered only when there is one.
 
@@ -46,14 +46,8 @@ impl Record {
     }
 
     /// It is over; `whole` when nothing of its answer was cut off.
-    pub(crate) fn finished(&self, status: u16, whole: bool, way: Option<&Way>) {
+    pub(crate) fn finished(&self, status: u16, whole: bool) {
         metrics::request(self.listener.name(), self.way, status);
-        if whole
-            && (200..300).contains(&status)
-            && let Some(leaf) = way.and_then(Way::leaf)
-        {
-            leaf.last_use.touch();
-        }
         if let Some(logged) = &self.logged {
             let milliseconds =
                 u64::try_from(logged.began.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -68,7 +68,7 @@ pub(crate) async fn fail(
     tracing::debug!(%failure, side = ?failure.side, phase = ?failure.phase, "A request was not carried");
     reader.keep &= !failure.closes();
     let (status, answer) = respond::failure(&failure, &reader, &connection.edge.settings).await;
-    record.finished(status, true, None);
+    record.finished(status, true);
     match connection.write(&answer).await {
         Ok(()) if reader.keep => After::Again,
         Ok(()) => After::Close,
