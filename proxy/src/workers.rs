@@ -10,8 +10,8 @@ use tokio::runtime::Builder;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::http::Edge;
-use crate::listen::{Door, Seats, accept_public, keep_internal};
+use crate::http::{Edge, Seats};
+use crate::listen::{Door, accept_public, keep_internal};
 
 /// Between two looks for upstream connections that nobody uses.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);

@@ -15,6 +15,7 @@ use crate::table::{Live, Revoked};
 
 pub(crate) use self::connection::serve;
 pub(crate) use self::respond::too_many_connections;
+pub(crate) use self::seats::Seats;
 pub(crate) use self::settings::{Forwarded, Page, Pages, Settings};
 pub(crate) use self::socket::{PlainSocket, Socket};
 pub(crate) use self::upstream::{ConnectError, connect};
@@ -38,6 +39,7 @@ mod relay;
 mod request;
 mod respond;
 mod route;
+mod seats;
 mod settings;
 mod socket;
 mod upgrade;
@@ -155,12 +157,14 @@ impl Edge {
 }
 
 /// Who is at the other end of a connection.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Client {
     listener: Listener,
     trusted: bool,
     // The peer's address as it is told on.
     shown: Box<str>,
+    // Its connection's place among those of its address.
+    seat: Option<seats::Seat>,
 }
 
 impl Client {
@@ -170,6 +174,13 @@ impl Client {
             listener,
             trusted,
             shown: peer.ip().to_canonical().to_string().into(),
+            seat: None,
         }
+    }
+
+    /// With its connection's place among those of its address.
+    pub(crate) fn on(mut self, seat: Option<seats::Seat>) -> Self {
+        self.seat = seat;
+        self
     }
 }

@@ -16,6 +16,7 @@ use super::buffers::Inbox;
 use super::frames::Frames;
 use super::patience::Patience;
 use super::route::Place;
+use super::seats::Seat;
 use super::socket::Socket;
 use super::websockets::Open;
 use crate::table::{Leaf, steady_ms};
@@ -53,6 +54,7 @@ pub(crate) struct Relay {
     patience: Option<Box<Patience>>,
     moved: u64,
     _place: Place,
+    _seat: Option<Seat>,
 }
 
 /// What a relay begins with.
@@ -67,6 +69,7 @@ pub(crate) struct Beginning {
     pub(crate) leaf: Option<Arc<Leaf>>,
     pub(crate) open: Open,
     pub(crate) place: Place,
+    pub(crate) seat: Option<Seat>,
 }
 
 impl Relay {
@@ -110,6 +113,7 @@ impl Relay {
             patience,
             moved: steady_ms(),
             _place: beginning.place,
+            _seat: beginning.seat,
             edge,
         }
     }

@@ -49,7 +49,7 @@ pub(crate) async fn failure(
     settings: &Settings,
 ) -> (u16, Vec<u8>) {
     crate::metrics::failure(failure.side.name(), failure.phase.name());
-    let status = status(&failure.kind, settings.pages.is_some());
+    let status = status(&failure.kind, settings.stand_in);
     let next;
     let page;
     let mut own = Own {
@@ -161,8 +161,8 @@ impl Own<'_> {
     }
 }
 
-/// The status of a failure; under the other name everything that an upstream does wrong is 503.
-fn status(kind: &Kind, other_name: bool) -> u16 {
+/// The status of a failure; in place of configurable-http-proxy everything that an upstream does wrong is 503.
+fn status(kind: &Kind, stand_in: bool) -> u16 {
     match kind {
         Kind::Malformed(_) | Kind::BodyLost => 400,
         Kind::HeadTooLarge => 431,
@@ -181,7 +181,7 @@ fn status(kind: &Kind, other_name: bool) -> u16 {
         | Kind::Crowded
         | Kind::HubAway
         | Kind::ServerAway => 503,
-        Kind::Broken | Kind::BadAnswer | Kind::Silent if other_name => 503,
+        Kind::Broken | Kind::BadAnswer | Kind::Silent if stand_in => 503,
         Kind::Broken | Kind::BadAnswer => 502,
         Kind::Silent => 504,
     }

@@ -64,7 +64,7 @@ pub(crate) fn look(edge: &Edge, host: Option<&str>, path: &str) -> Result<Found,
             Some(target) => Found::Way(Way::Server(Arc::clone(leaf), Arc::clone(target))),
             None => Found::Pending,
         }),
-        None if snapshot.hubs.is_empty() && edge.settings.pages.is_some() => {
+        None if snapshot.hubs.is_empty() && edge.settings.stand_in => {
             Err(Failure::new(Kind::NoRoute))
         }
         None => Ok(Found::Way(Way::Hub(Arc::clone(&snapshot.hubs)))),

@@ -65,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) count_output: bool,
     /// The path that is answered by `{"status": "OK"}`.
     pub(crate) health: Option<&'static str>,
+    /// Whether it stands in for configurable-http-proxy: no route is 404, and whatever an upstream does wrong is 503.
+    pub(crate) stand_in: bool,
     /// Whose words failures are told in.
     pub(crate) pages: Option<Arc<dyn Pages>>,
     /// How upstreams are spoken to by TLS.
@@ -134,6 +136,7 @@ impl Settings {
             ignore_control_frames: false,
             count_output: false,
             health: None,
+            stand_in: false,
             pages: None,
             upstream_tls: None,
         }
@@ -148,6 +151,7 @@ impl Settings {
             per_address: None,
             per_route: None,
             health: Some("/_chp_healthz"),
+            stand_in: true,
             ..Self::holt()
         }
     }

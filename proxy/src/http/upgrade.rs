@@ -26,6 +26,7 @@ pub(crate) fn upgrade(
         leaf: errand.way.leaf().cloned(),
         open,
         place: errand.place,
+        seat: connection.client.seat.take(),
     };
     After::Relay(Box::new(Relay::new(edge, beginning)))
 }

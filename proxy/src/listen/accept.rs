@@ -13,8 +13,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::proxy_protocol;
-use super::seats::Seats;
-use crate::http::{Client, Edge, Listener, PlainSocket, Socket, serve, too_many_connections};
+use crate::http::{
+    Client, Edge, Listener, PlainSocket, Seats, Socket, serve, too_many_connections,
+};
 
 /// A TLS handshake must be done in so long.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -165,7 +166,7 @@ async fn welcome(manner: Manner, mut socket: PlainSocket, mut peer: SocketAddr) 
         }
     }
     let most = edge.settings.per_address.filter(|_| public && !trusted);
-    let _seat = match most {
+    let seat = match most {
         None => None,
         Some(most) => match manner.seats.take(peer.ip().to_canonical(), most) {
             Some(seat) => Some(seat),
@@ -186,6 +187,6 @@ async fn welcome(manner: Manner, mut socket: PlainSocket, mut peer: SocketAddr) 
             Err(_) => return tracing::debug!(%peer, "A TLS handshake was too slow"),
         },
     };
-    let client = Client::new(peer, manner.listener, trusted);
+    let client = Client::new(peer, manner.listener, trusted).on(seat);
     serve(edge, socket, client).await;
 }

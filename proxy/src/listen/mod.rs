@@ -9,12 +9,10 @@ use socket2::{Domain, Protocol, Type};
 
 pub(crate) use self::accept::{Door, accept_public};
 pub(crate) use self::internal::keep_internal;
-pub(crate) use self::seats::Seats;
 
 mod accept;
 mod internal;
 mod proxy_protocol;
-mod seats;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
