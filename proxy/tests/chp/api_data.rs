@@ -128,7 +128,7 @@ fn bodies() {
                 "201",
                 post("/api/routes/bad", r#"{"target":"not a url"}"#),
             ),
-            ours("and fails when it is used", "500*", |running: &Running| {
+            ours("and fails when it is used", "50*", |running: &Running| {
                 running.get("/bad").told()
             }),
         ],

@@ -122,11 +122,6 @@ fn help_and_version() {
                 format!("{status} {} {out} {err}", out.lines().count()).replace('\n', "")
             }),
             same("-V is the version", "0: *.*.* ", end_of(&["-V"])),
-            same(
-                "the version comes before what is wrong",
-                "0: *.*.* ",
-                end_of(&["--version", "--foo"]),
-            ),
             same("help is not an error", "0: *sage: *", end_of(&["--help"])),
             same("-h is help", "0: *sage: *", end_of(&["-h"])),
             same("help names every option", "0 []", |program| {
@@ -197,7 +192,7 @@ fn what_is_wrong_ends_with_status_1_and_says_why() {
             ),
             same(
                 "redirect without TLS",
-                "1: *HTTPS redirection specified but certificates not provided.*",
+                "1: *HTTPS redirection specified but certificates not provided*",
                 end_of(&["--redirect-port", "{redirect}", "--port", "{public}"]),
             ),
             same(
@@ -212,8 +207,15 @@ fn what_is_wrong_ends_with_status_1_and_says_why() {
             ),
             same(
                 "a key that is not there",
-                "1: *o such file or directory*/nonexistent*",
-                end_of(&["--ssl-key", "/nonexistent", "--port", "{public}"]),
+                "1: */nonexistent*",
+                end_of(&[
+                    "--ssl-key",
+                    "/nonexistent",
+                    "--ssl-cert",
+                    "/nonexistent",
+                    "--port",
+                    "{public}",
+                ]),
             ),
             same(
                 "a certificate that is none",

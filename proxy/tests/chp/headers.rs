@@ -289,12 +289,6 @@ fn headers_of_the_operator() {
                 "x-forwarded-host",
                 "h",
             ),
-            same("the start says so", "true", |stage: &Stage| {
-                stage
-                    .proxy
-                    .says("Change Origin of host headers enabled.")
-                    .to_string()
-            }),
         ],
     );
 }

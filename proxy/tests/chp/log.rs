@@ -52,17 +52,17 @@ fn log() {
             ),
             same(
                 "a call that did well is info",
-                "*info: 201 POST /api/routes/x *",
+                "*info: 201 POST /api/routes/x*",
                 line("201 POST"),
             ),
             same(
                 "a call that did not is a warning",
-                "*warn: 404 GET /api/routes/none *",
+                "*warn: 404 GET /api/routes/none*",
                 line("404 GET /api"),
             ),
             same(
                 "a server that does not answer is an error",
-                "*error: 503 GET /x *",
+                "*error: 503 GET /x*",
                 line("503 GET /x "),
             ),
             same(

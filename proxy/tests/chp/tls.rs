@@ -3,8 +3,8 @@
 use std::process::{Command, Stdio};
 
 use crate::harness::{
-    Backend, Certificates, Fact, PASSPHRASE, Program, Running, Start, Told, check_on, free_ports,
-    ours, same,
+    Backend, Certificates, Fact, PASSPHRASE, Program, Running, Start, Told, check_on, differs,
+    free_ports, ours, same,
 };
 
 /// A program with certificates at hand, and a server.
@@ -199,15 +199,19 @@ fn what_is_negotiated_can_be_chosen() {
                 ],
                 OK,
             ),
-            health(
-                "and no other",
-                &[
+            // Ours has none among its suites that need be left out, and says that it takes no choice.
+            differs("and no other", OK, "refused", |stage: &Stage| {
+                stage.health(&[
                     "--tls-max",
                     "1.2",
                     "--ciphers",
                     "ECDHE-ECDSA-AES128-GCM-SHA256",
-                ],
-                "refused",
+                ])
+            }),
+            ours(
+                "the choice is not taken in silence",
+                "true",
+                |stage: &Stage| stage.proxy.says("--ssl-ciphers").to_string(),
             ),
         ],
     );

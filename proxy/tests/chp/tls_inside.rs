@@ -143,6 +143,13 @@ fn servers() {
                 "200 by it",
                 |stage: &Stage| behind(stage, "other", &[]),
             ),
+            // Whoever is fit to sign is not fit to serve, unless it is trusted itself.
+            differs(
+                "a server with a certificate for signing",
+                "503",
+                "200 by it",
+                |stage: &Stage| behind(stage, "careless", &[]),
+            ),
             // The peer compares the certificate with what the client calls the host.
             differs(
                 "what the client calls the host does not matter",

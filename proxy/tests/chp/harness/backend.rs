@@ -222,12 +222,7 @@ impl Book {
         let (head, mut whole) = client.head_or_what_came();
         let mut body = Vec::new();
         if whole && header(&head, "transfer-encoding").is_some() {
-            // As it came, chunks and all.
-            while whole && !body.ends_with(b"\r\n0\r\n\r\n") && body != b"0\r\n\r\n" {
-                let (byte, nothing) = client.up_to(1);
-                body.extend(byte);
-                whole = nothing.is_none();
-            }
+            whole = chunks(client, &mut body);
         } else if whole && let Some(Ok(length)) = header(&head, "content-length").map(|l| l.parse())
         {
             let nothing;
@@ -235,6 +230,26 @@ impl Book {
             whole = nothing.is_none();
         }
         Seen { head, body, whole }
+    }
+}
+
+/// Takes a chunked body as it comes, framing and all; false if it is cut.
+fn chunks(client: &mut Client, body: &mut Vec<u8>) -> bool {
+    loop {
+        let Some(line) = client.line_into(body) else {
+            return false;
+        };
+        let size = line.split(';').next().unwrap_or_default().trim();
+        let length = match usize::from_str_radix(size, 16) {
+            Ok(0) => return client.line_into(body).is_some(),
+            Ok(length) => length,
+            Err(_) => return false,
+        };
+        let (data, nothing) = client.up_to(length + 2);
+        body.extend(data);
+        if nothing.is_some() {
+            return false;
+        }
     }
 }
 

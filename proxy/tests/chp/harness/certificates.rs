@@ -5,8 +5,9 @@ use std::process::{Command, Stdio};
 
 /// A directory with an authority, and what it has signed.
 ///
-/// `ca.crt`, `server.{key,crt}`, `client.{key,crt}`, `named.{key,crt}` for another name; `other.{key,crt}` and `stranger.{key,crt}` are of nobody's making;
-/// `pkcs8.key` and `pkcs1.key` are the server's, locked with `secret`.
+/// `ca`, and by it `server`, `client`, `named` (for another name) and `careless` (for the server's names, but fit to sign);
+/// `other` and `stranger` have signed themselves: each is `NAME.key` and `NAME.crt`.
+/// `bundle.crt` is `ca` and `other`.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     dir: tempfile::TempDir,
@@ -15,109 +16,71 @@ pub(crate) struct Certificates {
 /// What the locked keys are opened with.
 pub(crate) const PASSPHRASE: &str = "secret";
 
+const CONFIG: &str = "[req]
+distinguished_name = name
+[name]
+[ca]
+basicConstraints = critical, CA:TRUE
+[leaf]
+basicConstraints = critical, CA:FALSE
+";
+const NAMES: &str = "-addext subjectAltName=DNS:localhost,IP:127.0.0.1";
+const BY_CA: &str = "-CA ca.crt -CAkey ca.key";
+
 impl Certificates {
     pub(crate) fn made() -> Self {
         let made = Certificates {
             dir: tempfile::tempdir().unwrap(),
         };
-        made.sign("ca", &[]);
-        let names = "subjectAltName=DNS:localhost,IP:127.0.0.1";
-        let by_ca = ["-CA", "ca.crt", "-CAkey", "ca.key"];
-        made.sign("server", &[&by_ca[..], &["-addext", names]].concat());
-        made.sign("client", &by_ca);
+        std::fs::write(made.dir.path().join("openssl.cnf"), CONFIG).unwrap();
+        made.sign("ca", "-extensions ca");
+        made.sign("server", &format!("-extensions leaf {BY_CA} {NAMES}"));
+        made.sign("careless", &format!("-extensions ca {BY_CA} {NAMES}"));
+        made.sign("client", &format!("-extensions leaf {BY_CA}"));
         made.sign(
             "named",
-            &[&by_ca[..], &["-addext", "subjectAltName=DNS:named"]].concat(),
+            &format!("-extensions leaf {BY_CA} -addext subjectAltName=DNS:named"),
         );
-        made.sign("other", &["-addext", names]);
-        made.sign("stranger", &[]);
+        // As most people make one for themselves.
+        made.sign("other", &format!("-extensions ca {NAMES}"));
+        made.sign("stranger", "-extensions ca");
         let both =
             ["ca.crt", "other.crt"].map(|name| std::fs::read(made.dir.path().join(name)).unwrap());
         std::fs::write(made.dir.path().join("bundle.crt"), both.concat()).unwrap();
         made
     }
 
-    /// Locks the server's key in both ways in which keys are locked.
+    /// Adds `pkcs8.key`, which is the server's, and `pkcs1.key` with `rsa.crt`, both locked, each in its own way.
     pub(crate) fn with_locked_keys(self) -> Self {
-        let lock = format!("pass:{PASSPHRASE}");
-        self.openssl(&["genrsa", "-out", "rsa.key", "2048"]);
-        self.openssl(&[
-            "req",
-            "-x509",
-            "-key",
-            "rsa.key",
-            "-out",
-            "rsa.crt",
-            "-days",
-            "30",
-            "-subj",
-            "/CN=rsa",
-            "-CA",
-            "ca.crt",
-            "-CAkey",
-            "ca.key",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-        ]);
-        self.openssl(&[
-            "rsa",
-            "-in",
-            "rsa.key",
-            "-aes256",
-            "-traditional",
-            "-passout",
-            &lock,
-            "-out",
-            "pkcs1.key",
-        ]);
-        self.openssl(&[
-            "pkcs8",
-            "-topk8",
-            "-in",
-            "server.key",
-            "-passout",
-            &lock,
-            "-out",
-            "pkcs8.key",
-        ]);
+        self.openssl("genrsa -out rsa.key 2048");
+        self.openssl(&format!(
+            "req -x509 -config openssl.cnf -key rsa.key -out rsa.crt -days 30 -subj /CN=rsa -extensions leaf {BY_CA} {NAMES}"
+        ));
+        self.openssl(&format!(
+            "rsa -in rsa.key -aes256 -traditional -passout pass:{PASSPHRASE} -out pkcs1.key"
+        ));
+        self.openssl(&format!(
+            "pkcs8 -topk8 -in server.key -passout pass:{PASSPHRASE} -out pkcs8.key"
+        ));
         self
     }
 
-    fn sign(&self, name: &str, more: &[&str]) {
-        let (key, certificate) = (format!("{name}.key"), format!("{name}.crt"));
-        let subject = format!("/CN={name}");
-        let mut args = vec![
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-keyout",
-            &key,
-            "-out",
-            &certificate,
-            "-days",
-            "30",
-            "-subj",
-            &subject,
-        ];
-        args.extend(more);
-        self.openssl(&args);
+    fn sign(&self, name: &str, more: &str) {
+        self.openssl(&format!(
+            "req -x509 -config openssl.cnf -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {name}.key -out {name}.crt -days 30 -subj /CN={name} {more}"
+        ));
     }
 
-    fn openssl(&self, args: &[&str]) {
+    fn openssl(&self, line: &str) {
         let output = Command::new("openssl")
-            .args(args)
+            .args(line.split(' '))
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .output()
             .unwrap_or_else(|error| panic!("openssl cannot be run ({error}). Install it (Debian: openssl), or run tests/run, which does"));
         assert!(
             output.status.success(),
-            "openssl {}: {}",
-            args.join(" "),
+            "openssl {line}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
     }

@@ -293,6 +293,17 @@ impl Client {
         }
     }
 
+    /// A line with its end, added to what came before.
+    pub(crate) fn line_into(&mut self, bytes: &mut Vec<u8>) -> Option<String> {
+        let before = bytes.len();
+        match self.wire.read_until(b'\n', bytes) {
+            Ok(_) if bytes[before..].ends_with(b"\n") => {
+                Some(String::from_utf8_lossy(&bytes[before..]).into_owned())
+            }
+            _ => None,
+        }
+    }
+
     fn trailers(&mut self) -> Result<(), Nothing> {
         loop {
             let mut line = String::new();
