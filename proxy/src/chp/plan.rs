@@ -1,5 +1,6 @@
 //! What the options come to: each checked, and all of them together, before anything is opened.
 
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -165,7 +166,7 @@ fn versions(options: &Options) -> Versions {
 
 fn public_tls(options: &Options, versions: Versions) -> Result<Option<TlsAcceptor>, StartError> {
     let public = &options.tls.public;
-    let passphrase = secret(tls::PUBLIC.passphrase);
+    let passphrase = secret(tls::PUBLIC.passphrase)?;
     let files = Files {
         names: &tls::PUBLIC,
         key: given(public.ssl_key.as_ref()),
@@ -182,7 +183,7 @@ fn public_tls(options: &Options, versions: Versions) -> Result<Option<TlsAccepto
 
 fn api_tls(options: &Options, versions: Versions) -> Result<Option<TlsAcceptor>, StartError> {
     let api = &options.tls.api;
-    let passphrase = secret(tls::API.passphrase);
+    let passphrase = secret(tls::API.passphrase)?;
     let files = Files {
         names: &tls::API,
         key: given(api.api_ssl_key.as_ref()),
@@ -299,15 +300,22 @@ fn routes(options: &Forwarding) -> Result<Routes, StartError> {
     }
 }
 
-fn secret(variable: Option<&'static str>) -> Option<SecretString> {
-    let value = std::env::var(variable?).ok()?;
-    Some(value)
-        .filter(|value| !value.is_empty())
-        .map(SecretString::from)
+/// A secret of the environment; one that is no text is a mistake, not an absence.
+fn secret(variable: Option<&'static str>) -> Result<Option<SecretString>, StartError> {
+    let Some(variable) = variable else {
+        return Ok(None);
+    };
+    match std::env::var(variable) {
+        Ok(value) => Ok(Some(value)
+            .filter(|value| !value.is_empty())
+            .map(SecretString::from)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(refuse(format!("{variable} is no UTF-8 text"))),
+    }
 }
 
 fn token() -> Result<Option<SecretString>, StartError> {
-    let told = secret(Some(TOKEN));
+    let told = secret(Some(TOKEN))?;
     let Some(file) = std::env::var_os(TOKEN_FILE).filter(|file| !file.is_empty()) else {
         return Ok(told);
     };

@@ -135,18 +135,24 @@ impl Routes {
 
         let mut table = self.lock();
         let before = table.entries.get(key).cloned();
-        let (target, last_use) = match &before {
-            // Connections that are kept by the target, and open ones that touch the route, go on.
-            Some(entry) if *entry.target == *url => {
-                (entry.leaf.target.clone(), Arc::clone(&entry.leaf.last_use))
+        let leaf = match &before {
+            Some(entry) if *entry.target == *url && entry.place == place => {
+                entry.leaf.last_use.touch();
+                Arc::clone(&entry.leaf)
             }
-            Some(entry) => (Some(Arc::new(target)), Arc::clone(&entry.leaf.last_use)),
-            None => (Some(Arc::new(target)), Arc::new(LastUse::at(used))),
+            other => {
+                // Open connections of the route that was there touch the one that takes its place.
+                let last_use = match other {
+                    Some(entry) => {
+                        entry.leaf.last_use.touch();
+                        Arc::clone(&entry.leaf.last_use)
+                    }
+                    None => Arc::new(LastUse::at(used)),
+                };
+                let depth = place.segments.len();
+                Arc::new(Leaf::new(Some(Arc::new(target)), last_use, depth))
+            }
         };
-        if before.is_some() {
-            last_use.touch();
-        }
-        let leaf = Arc::new(Leaf::new(target, last_use, place.segments.len()));
         let entry = Entry {
             leaf: Arc::clone(&leaf),
             target: url.as_str().into(),
@@ -327,5 +333,4 @@ pub(super) fn now() -> u64 {
 }
 
 #[cfg(test)]
-#[path = "routes_tests.rs"]
 mod tests;

@@ -156,6 +156,8 @@ fn a_connection_that_outlives_a_new_post_still_counts_as_use() {
         Arc::clone(now.find(None, b"/x").unwrap().unwrap())
     };
     let old = leaf(&routes);
+    post(&routes, "/x", ONE).unwrap();
+    assert!(Arc::ptr_eq(&old, &leaf(&routes)));
     post(&routes, "/x", TWO).unwrap();
     assert!(Arc::ptr_eq(&old.last_use, &leaf(&routes).last_use));
 }
@@ -175,6 +177,17 @@ fn only_routes_unused_since_a_moment_are_told() {
     let used = i64::try_from(used.unwrap()).unwrap();
     assert_eq!(routes.all(Some(used)), "{}");
     assert_ne!(routes.all(Some(used + 1)), "{}");
+}
+
+#[test]
+fn a_kept_route_keeps_its_last_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("routes.json");
+    let kept =
+        r#"{"/x":{"target":"http://127.0.0.1:1","last_activity":"2024-01-02T03:04:05.006Z"}}"#;
+    std::fs::write(&file, kept).unwrap();
+    let routes = Routes::in_file(Rules::default(), &file).unwrap();
+    assert_eq!(routes.all(None), kept);
 }
 
 #[tokio::test]
