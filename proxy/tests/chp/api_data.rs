@@ -76,6 +76,24 @@ fn bodies() {
                 "201",
                 post("/api/routes/bad", r#"{"target":"http://h\r\nX: y"}"#),
             ),
+            differs(
+                "a target with a user",
+                "400 *",
+                "201",
+                post("/api/routes/bad", r#"{"target":"http://user:word@h"}"#),
+            ),
+            differs(
+                "a path that no request can mean",
+                "400 *",
+                "201",
+                post("/api/routes/user/%2e%2e%2fb", TARGET),
+            ),
+            differs(
+                "a path with a line's end",
+                "400 *",
+                "201",
+                post("/api/routes/a%0d%0ab", TARGET),
+            ),
             same(
                 "https",
                 "201",

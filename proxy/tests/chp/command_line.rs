@@ -59,7 +59,8 @@ const OPTIONS: [&str; 49] = [
 ];
 
 /// What only ours takes.
-const MORE: [&str; 12] = [
+const MORE: [&str; 13] = [
+    "--allowed-trailers",
     "--trusted-proxies",
     "--proxy-protocol",
     "--allowed-origins",
@@ -269,6 +270,21 @@ fn what_is_wrong_only_for_ours() {
                 "a default target of another scheme",
                 &["--port", "{public}", "--default-target", "ftp://h"],
                 "ftp://h",
+            ),
+            refused(
+                "a level that is none",
+                &["--port", "{public}", "--log-level", "loud"],
+                "loud",
+            ),
+            refused(
+                "a key without a certificate",
+                &["--port", "{public}", "--ssl-key", "/dev/null"],
+                "--ssl-cert",
+            ),
+            refused(
+                "an error target that is no URL",
+                &["--port", "{public}", "--error-target", "nourl"],
+                "nourl",
             ),
             refused(
                 "a network that is none",

@@ -149,4 +149,26 @@ fn interim_answers() {
             ),
         ],
     );
+    check(
+        &Start::with(&["--allowed-trailers", "X-Sum,Content-Length"]),
+        &[ours(
+            "but those that are wished, which never frame or route",
+            "x-sum",
+            |running: &Running| {
+                let back = Backend::answering(
+                    "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\nX-Other: 2\r\nContent-Length: 3\r\n\r\n",
+                );
+                running.route("/trailers", &back.url());
+                let mut client = running.connect();
+                client.send("GET /trailers HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+                let _ = client.head();
+                let rest = client.rest().0.to_lowercase();
+                let names: Vec<_> = ["x-sum", "x-other", "content-length"]
+                    .into_iter()
+                    .filter(|name| rest.contains(name))
+                    .collect();
+                names.join(" ")
+            },
+        )],
+    );
 }

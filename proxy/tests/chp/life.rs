@@ -160,6 +160,35 @@ fn the_token() {
 }
 
 #[test]
+fn the_token_of_a_file() {
+    check_on(
+        |program| {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("token");
+            std::fs::write(&file, "of a file\n".replace(' ', "-")).unwrap();
+            let file = file.display().to_string();
+            let start = Start::default().open();
+            (
+                start.env("CONFIGPROXY_AUTH_TOKEN_FILE", &file).run(program),
+                dir,
+            )
+        },
+        &[ours(
+            "it is needed, and taken without the line's end",
+            "403 200",
+            |(running, _): &(Running, tempfile::TempDir)| {
+                let ask = |header: &str| {
+                    let head = format!("GET /api/routes HTTP/1.1\r\nHost: h\r\n{header}\r\n");
+                    running.api_raw(&head).status()
+                };
+                let without = ask("");
+                format!("{without} {}", ask("Authorization: token of-a-file\r\n"))
+            },
+        )],
+    );
+}
+
+#[test]
 fn what_was_removed_is_taken_with_a_warning() {
     check(
         &Start::with(&[

@@ -53,9 +53,7 @@ fn listeners() {
                 running.get("/_chp_healthz").status()
             }),
             same("with a warning", "true", |running: &Running| {
-                running
-                    .says("warn: Interpreting ip='*' as all-interfaces")
-                    .to_string()
+                running.says("ip='*'").to_string()
             }),
         ],
     );

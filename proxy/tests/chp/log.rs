@@ -1,6 +1,6 @@
 //! What is logged, at which level, and what never is.
 
-use crate::harness::{Fact, Running, Start, check, plain, same};
+use crate::harness::{Fact, Running, Start, check, differs, plain, same};
 
 /// Lines of the log with these words, without time and colour.
 fn lines(running: &Running, words: &str) -> String {
@@ -69,6 +69,12 @@ fn log() {
                 "a request is told at debug",
                 "*debug: PROXY WEB /x to http://127.0.0.1:1",
                 line("PROXY WEB /x to"),
+            ),
+            differs(
+                "colours are for terminals",
+                "false",
+                "true",
+                |running: &Running| running.log().contains('\u{1b}').to_string(),
             ),
             same("no query is in the log", "false", |running: &Running| {
                 running.log().contains("secret").to_string()

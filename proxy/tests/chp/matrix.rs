@@ -123,6 +123,10 @@ fn chunks() {
             row("a size of 2^64 and more", b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000003\r\nabc\r\n0\r\n\r\n", CUT, CUT_PEER),
             row("a space before the size", b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n 3\r\nabc\r\n0\r\n\r\n", CUT, CUT_PEER),
             only_ours("a space behind the size", b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3 \r\nabc\r\n0\r\n\r\n", &format!("{CUT} || {CHUNKED}")),
+            ours("a size of many zeros", CUT, |stage: &Stage| {
+                let zeros = "0".repeat(5_000);
+                stage.outcome(format!("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{zeros}3\r\nabc\r\n0\r\n\r\n").as_bytes())
+            }),
             row("zeros before the size", b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n003\r\nabc\r\n00\r\n\r\n", &format!("{CHUNKED} || {CUT}"), CHUNKED),
             both("an extension", b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0;c\r\n\r\n", CHUNKED),
             row("an extension with a bare LF", b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3;a\nabc\r\n0\r\n\r\n", CUT, CUT_PEER),

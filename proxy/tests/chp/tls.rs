@@ -216,7 +216,11 @@ fn what_is_negotiated_can_be_chosen() {
         ],
     );
     check_on(
-        Stage::set(&with(&["--ssl-allow-rc4"])),
+        Stage::set(&with(&[
+            "--ssl-allow-rc4",
+            "--ssl-dhparam",
+            "{made}/dh.pem",
+        ])),
         &[
             health("RC4 may be asked for", &[], OK),
             health(

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 ///
 /// `ca`, and by it `server`, `client`, `named` (for another name) and `careless` (for the server's names, but fit to sign);
 /// `other` and `stranger` have signed themselves: each is `NAME.key` and `NAME.crt`.
-/// `bundle.crt` is `ca` and `other`.
+/// `bundle.crt` is `ca` and `other`; `dh.pem` is a well known group.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     dir: tempfile::TempDir,
@@ -33,6 +33,7 @@ impl Certificates {
             dir: tempfile::tempdir().unwrap(),
         };
         std::fs::write(made.dir.path().join("openssl.cnf"), CONFIG).unwrap();
+        made.openssl("genpkey -genparam -algorithm DH -pkeyopt group:ffdhe2048 -out dh.pem");
         made.sign("ca", "-extensions ca");
         made.sign("server", &format!("-extensions leaf {BY_CA} {NAMES}"));
         made.sign("careless", &format!("-extensions ca {BY_CA} {NAMES}"));
