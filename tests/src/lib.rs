@@ -13,6 +13,7 @@ pub mod mend;
 pub mod person;
 pub mod raw;
 pub mod rows;
+pub mod stock;
 pub mod wait;
 
 use std::path::PathBuf;

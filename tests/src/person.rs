@@ -31,6 +31,14 @@ impl Person {
     /// # Errors
     /// When the hub's address is none.
     pub fn stranger(hub: &Hub) -> Result<Self> {
+        Self::at(&hub.url())
+    }
+
+    /// Somebody not signed in, before whatever answers at an address.
+    ///
+    /// # Errors
+    /// When the address is none.
+    pub fn at(base: &str) -> Result<Self> {
         let jar = Arc::new(Jar::default());
         let client = |policy| {
             Client::builder()
@@ -45,7 +53,7 @@ impl Person {
             follows: client(reqwest::redirect::Policy::limited(15))?,
             stays: client(reqwest::redirect::Policy::none())?,
             jar,
-            base: Url::parse(&hub.url())?,
+            base: Url::parse(base)?,
             name: String::new(),
         })
     }
@@ -108,6 +116,24 @@ impl Person {
             answer.status()
         );
         Ok(())
+    }
+
+    /// Signs in with name and password at JupyterHub's own form.
+    ///
+    /// # Errors
+    /// When it does not let them in.
+    pub async fn log_in(mut self, name: &str, password: &str) -> Result<Self> {
+        self.open("/hub/login").await?.error_for_status()?;
+        let fields = [("username", name), ("password", password)];
+        let answer = self.post("/hub/login", &fields).await?;
+        ensure!(
+            answer.status().is_redirection(),
+            "the form answered {} {}",
+            answer.status(),
+            answer.text().await?
+        );
+        self.name = self.who().await?;
+        Ok(self)
     }
 
     /// Their name.

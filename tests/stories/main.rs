@@ -13,4 +13,5 @@ mod lifecycle;
 mod operator;
 mod process_spawner;
 mod single_user;
+mod stock_jupyterhub;
 mod trouble;
