@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
@@ -28,6 +29,8 @@ pub(crate) fn install() {
     HANDLE.get_or_init(|| {
         let recorder = PrometheusBuilder::new().build_recorder();
         let _ = RENDER.set(recorder.handle());
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let _ = STARTED.set(since.map_or(0, |since| since.as_secs()));
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::debug!("Another recorder counts in this process");
         }
@@ -47,6 +50,8 @@ pub(crate) fn install() {
     });
 }
 
+/// When counting began, in seconds since 1970.
+static STARTED: OnceLock<u64> = OnceLock::new();
 static RENDER: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// The text that Prometheus reads.
@@ -75,6 +80,12 @@ struct Counts {
     statuses: [AtomicU64; STATUSES],
     web: AtomicU64,
     websockets: AtomicU64,
+    // Of every 64th look-up: how many, and how long they took together.
+    timed: AtomicU64,
+    lookup_ns: AtomicU64,
+    // Moves of a route's last use, and how long they took together.
+    uses: AtomicU64,
+    uses_ns: AtomicU64,
 }
 
 static ALL: Mutex<Vec<Arc<Counts>>> = Mutex::new(Vec::new());
@@ -86,6 +97,10 @@ thread_local! {
             statuses: [const { AtomicU64::new(0) }; _],
             web: AtomicU64::new(0),
             websockets: AtomicU64::new(0),
+            timed: AtomicU64::new(0),
+            lookup_ns: AtomicU64::new(0),
+            uses: AtomicU64::new(0),
+            uses_ns: AtomicU64::new(0),
         });
         // Counts of a thread that ended stay: a counter never goes back.
         ALL.lock().expect("no panic under this lock").push(Arc::clone(&counts));
@@ -134,8 +149,67 @@ pub(crate) fn carried(websocket: bool) {
     });
 }
 
+/// Begins to time a look-up, one in 64: a clock at each would cost more than the look-up.
+pub(crate) fn time_lookup() -> Option<Instant> {
+    OWN.with(|counts| {
+        let count = counts.web.load(Ordering::Relaxed) + counts.websockets.load(Ordering::Relaxed);
+        (count % 64 == 1).then(Instant::now)
+    })
+}
+
+/// A look-up is over.
+pub(crate) fn looked_up(began: Option<Instant>) {
+    if let Some(began) = began {
+        OWN.with(|counts| add_time(&counts.timed, &counts.lookup_ns, began));
+    }
+}
+
+/// A route's last use was moved on.
+pub(crate) fn use_moved(began: Instant) {
+    OWN.with(|counts| add_time(&counts.uses, &counts.uses_ns, began));
+}
+
+fn add_time(count: &AtomicU64, sum: &AtomicU64, began: Instant) {
+    add(count);
+    let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(0);
+    sum.store(sum.load(Ordering::Relaxed) + took, Ordering::Relaxed);
+}
+
 /// What configurable-http-proxy counts.
 pub(crate) mod chp {
+    /// When the process began to count, in seconds since 1970.
+    pub(crate) fn started() -> Option<u64> {
+        super::STARTED.get().copied()
+    }
+
+    /// Look-ups, and the seconds they took, reckoned from every 64th.
+    pub(crate) fn lookups() -> (u64, f64) {
+        let count = web() + ws();
+        let (timed, took) = (
+            super::sum(|counts| &counts.timed),
+            super::sum(|counts| &counts.lookup_ns),
+        );
+        if timed == 0 {
+            return (count, 0.0);
+        }
+        (count, seconds(took) / whole(timed) * whole(count))
+    }
+
+    /// Moves of a route's last use, and the seconds they took.
+    pub(crate) fn uses() -> (u64, f64) {
+        let took = super::sum(|counts| &counts.uses_ns);
+        (super::sum(|counts| &counts.uses), seconds(took))
+    }
+
+    fn seconds(nanoseconds: u64) -> f64 {
+        whole(nanoseconds) / 1e9
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a metric is a float")]
+    fn whole(number: u64) -> f64 {
+        number as f64
+    }
+
     /// Requests sent on their way, websockets left out.
     pub(crate) fn web() -> u64 {
         super::sum(|counts| &counts.web)

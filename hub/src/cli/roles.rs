@@ -43,5 +43,10 @@ pub(super) async fn hub(arguments: HubArgs) -> Result<(), Failure> {
 }
 
 pub(super) async fn proxy(arguments: holt_proxy::cli::Args) -> Result<(), Failure> {
-    Ok(holt_proxy::cli::run(arguments).await?)
+    holt_proxy::cli::run(arguments).await.map_err(|error| {
+        match error.downcast::<holt_proxy::cli::Misuse>() {
+            Ok(misuse) => Failure::usage(misuse.to_string()),
+            Err(error) => error.into(),
+        }
+    })
 }

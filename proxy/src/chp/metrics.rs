@@ -74,6 +74,10 @@ impl Counts {
             .expect("no panic under this lock")
             .clone();
         page.by_status("requests_api", "API calls answered, by status", statuses);
+        let help = "Seconds taken to find where a request goes";
+        page.summary("find_target_for_req", help, engine::lookups());
+        let help = "Seconds taken to note when a route was used";
+        page.summary("last_activity_updating", help, engine::uses());
         page.process();
         page.0
     }
@@ -98,6 +102,11 @@ impl Page {
         }
     }
 
+    fn summary(&mut self, name: &str, help: &str, (count, seconds): (u64, f64)) {
+        self.head(name, help, "summary");
+        let _ = writeln!(self.0, "{name}_sum {seconds}\n{name}_count {count}");
+    }
+
     fn by_status(&mut self, name: &str, help: &str, counts: impl IntoIterator<Item = (u16, u64)>) {
         self.head(name, help, "counter");
         for (status, count) in counts {
@@ -118,6 +127,11 @@ impl Page {
                 let _ = writeln!(self.0, "{name} {whole}.{rest:02}");
             }
         }
+        self.gauge(
+            "process_start_time_seconds",
+            "When it was started, in seconds since 1970",
+            engine::started(),
+        );
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let resident = memory(&status, "VmRSS:");
         self.gauge("process_resident_memory_bytes", "Memory in use", resident);

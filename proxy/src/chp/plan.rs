@@ -73,7 +73,7 @@ impl Plan {
             None => Place::tcp("--ip", said(listening.ip.as_ref()).unwrap_or(""), port)?,
         };
         if listening.ip.as_deref() == Some("*") {
-            tracing::warn!(target: log::TARGET, "--ip='*' is taken for every interface; better is 0.0.0.0, or nothing");
+            tracing::warn!(target: log::TARGET, "Interpreting ip='*' as all-interfaces. Preferred usage is 0.0.0.0 for all IPv4 or '' for all-interfaces.");
         }
         let api = match given(api_socket.as_ref()) {
             Some(path) => Place::Unix(path.to_path_buf()),

@@ -106,6 +106,13 @@ impl<'a> Exchange<'a> {
         body: Framing,
     ) -> Self {
         let now = steady_ms();
+        if body != Framing::None
+            && !client.inbox.is_empty()
+            && let Some(last_use) = last_use
+        {
+            // The beginning of a body that came with its head.
+            last_use.touch();
+        }
         Exchange {
             settings,
             client,

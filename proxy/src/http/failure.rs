@@ -100,6 +100,9 @@ pub(crate) enum Kind {
     /// The server does not take connections.
     #[error("the notebook server does not answer")]
     ServerAway,
+    /// The route's target is no address.
+    #[error("the route leads to no address")]
+    NoAddress,
     /// The connection broke before an answer.
     #[error("the connection broke before there was an answer")]
     Broken,
@@ -146,6 +149,7 @@ impl Failure {
             Kind::BodyLost => (Side::Client, Phase::Answer, Retry::Unsafe),
             Kind::StillStarting => (Side::Upstream, Phase::Route, Retry::Safe),
             Kind::TooManyWaiting | Kind::Crowded => (Side::Proxy, Phase::Route, Retry::Safe),
+            Kind::NoAddress => (Side::Proxy, Phase::Route, Retry::Useless),
             Kind::HubAway | Kind::ServerAway => (Side::Upstream, Phase::Connect, Retry::Safe),
             Kind::Broken | Kind::BadAnswer | Kind::Silent => {
                 (Side::Upstream, Phase::Answer, Retry::Unsafe)

@@ -21,7 +21,7 @@ use super::request::fail;
 use super::respond::Reader;
 use super::route::{Place, Way};
 use super::upgrade::upgrade;
-use super::upstream::{Upstream, Wanted};
+use super::upstream::{ConnectError, Upstream, Wanted};
 use crate::metrics::Present;
 use crate::table::{Hash, Target};
 
@@ -59,7 +59,10 @@ pub(crate) async fn forward(connection: &mut Connection, mut errand: Errand) -> 
         Ok(place) => errand.place = place,
         Err(failure) => return fail(connection, failure, errand.reader, errand.record).await,
     }
-    crate::metrics::carried(errand.websocket);
+    if let (Some(asked), Way::Server(_, target)) = (&errand.reader.asked, &errand.way) {
+        let kind = if errand.websocket { "WS" } else { "WEB" };
+        tracing::debug!(target: "chp", "PROXY {kind} {} to {target}", asked.path());
+    }
     let mut wanted = Wanted::Any;
     for _ in 0..ATTEMPTS {
         let (mut upstream, target) = match connect(&connection.edge, &errand.way, wanted).await {
@@ -160,18 +163,17 @@ async fn connect(
                 return Err(unreachable(way));
             }
             let taken = take(edge, target, wanted).await;
-            let upstream = taken.map_err(|error| unreachable(way).because(error))?;
+            let upstream = taken.map_err(|error| match error {
+                ConnectError::Nowhere => Failure::new(Kind::NoAddress),
+                error => unreachable(way).because(error),
+            })?;
             Ok((upstream, Arc::clone(target)))
         }
         Way::Hub(hubs) => connect_hub(edge, hubs, wanted).await,
     }
 }
 
-async fn take(
-    edge: &Edge,
-    target: &Target,
-    wanted: Wanted,
-) -> Result<Upstream, super::upstream::ConnectError> {
+async fn take(edge: &Edge, target: &Target, wanted: Wanted) -> Result<Upstream, ConnectError> {
     Upstream::take(
         target,
         wanted,

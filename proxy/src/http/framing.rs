@@ -194,7 +194,7 @@ pub(crate) enum Piece {
     Framing(usize),
     /// Data.
     Data(usize),
-    /// A size line with extensions, which end here: the chunk's size has to be said anew.
+    /// A size line with extensions, which end here, or zeros before the number: the chunk's size has to be said anew.
     Extended(usize, u64),
     /// A trailer line.
     Trailer(usize),
@@ -271,7 +271,8 @@ impl Chunks {
             .filter_map(|digit| char::from(*digit).to_digit(16))
             .fold(0_u64, |size, digit| size << 4 | u64::from(digit));
         let extended = match rest.first() {
-            None => false,
+            // Zeros before a number are one more spelling of it.
+            None => number[0] == b'0' && digits > 1,
             Some(b';')
                 if !rest
                     .iter()

@@ -29,14 +29,17 @@ enum Mode {
 }
 
 /// Why a passage ended early.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Broken {
     /// The side it comes from broke, or ended too soon.
-    Source(io::Error),
+    #[error("the side it comes from ended")]
+    Source(#[source] io::Error),
     /// The side it goes to broke.
-    Sink(io::Error),
+    #[error("the side it goes to ended")]
+    Sink(#[source] io::Error),
     /// The chunks are none.
-    Chunk(BadChunk),
+    #[error("the chunks are none")]
+    Chunk(#[source] BadChunk),
 }
 
 /// A message on its way: a head (or nothing) that is written already, and a body that comes.
@@ -188,7 +191,11 @@ impl Passage {
                     self.behind.extend_from_slice(b"\r\n");
                 }
             }
-            Body::Chunked(_) => self.grant_chunks(inbox, trailers)?,
+            Body::Chunked(_) => {
+                self.grant_chunks(inbox, trailers)?;
+                // The last pieces may be such that nothing of them goes on.
+                self.ended = self.granted == 0 && matches!(self.body, Body::Ended);
+            }
         }
         Ok(())
     }
@@ -382,7 +389,8 @@ mod tests {
                 text, "3\r\nabc\r\n4\r\ndefg\r\n0\r\nX-Sum: 1\r\n\r\n",
                 "{cut}"
             );
-            let (text, _) = carried(&pieces, Framing::Chunked, Framing::UntilClose, &[]).await;
+            let (text, result) = carried(&pieces, Framing::Chunked, Framing::UntilClose, &[]).await;
+            assert!(result.is_ok());
             assert_eq!(text, "abcdefg", "{cut}");
         }
     }

@@ -12,7 +12,7 @@ use super::head::{Method, RequestHead, read_request, space};
 use super::headers::{Changes, write_request};
 use super::normalize::{Visit, is_hub_api, normalize};
 use super::record::Record;
-use super::respond::{self, Reader};
+use super::respond::{self, Asked, Reader};
 use super::route::{self, Found, Place, Way};
 use super::{Client, Edge, Listener};
 use crate::table::{Hash, credentials};
@@ -69,11 +69,24 @@ pub(crate) async fn fail(
     reader.keep &= !failure.closes();
     let (status, answer) = respond::failure(&failure, &reader, &connection.edge.settings).await;
     record.finished(status, true);
+    if let Some(asked) = &reader.asked {
+        let why = source_of(&failure);
+        tracing::error!(target: "chp", "{status} {} {} {why}", asked.method, asked.path());
+    }
     match connection.write(&answer).await {
         Ok(()) if reader.keep => After::Again,
         Ok(()) => After::Close,
         Err(_) => After::Cut,
     }
+}
+
+/// The last cause of a failure, which says what the system said.
+fn source_of(failure: &Failure) -> String {
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(failure);
+    while let Some(deeper) = cause.and_then(std::error::Error::source) {
+        cause = Some(deeper);
+    }
+    cause.map(ToString::to_string).unwrap_or_default()
 }
 
 /// What is to be done with a request.
@@ -150,7 +163,11 @@ fn decide_visit(
     if let Err(failure) = check_origin(edge, visit) {
         return Err((failure, record));
     }
-    let way = match route::look(edge, visit.host, visit.path) {
+    crate::metrics::carried(visit.websocket);
+    let timing = crate::metrics::time_lookup();
+    let found = route::look(edge, visit.host, visit.path);
+    crate::metrics::looked_up(timing);
+    let way = match found {
         Ok(Found::Way(way)) => way,
         // A person goes to the hub at once, which shows the start page; anything else waits.
         Ok(Found::Pending) if visit.navigation => Way::Hub(Arc::clone(&edge.live.now().hubs)),
@@ -302,10 +319,12 @@ fn reader(edge: &Edge, head: &RequestHead<'_, '_>, visit: &Visit<'_>) -> Reader 
     }
 }
 
-/// The target as it came, where pages are made for it.
-fn asked(edge: &Edge, head: &RequestHead<'_, '_>) -> Box<str> {
-    match edge.settings.pages {
-        Some(_) => head.target.into(),
-        None => Box::default(),
-    }
+/// What was asked for, in the words of the request, where somebody is told of it.
+fn asked(edge: &Edge, head: &RequestHead<'_, '_>) -> Option<Box<Asked>> {
+    edge.settings.stand_in.then(|| {
+        Box::new(Asked {
+            method: head.method_name.into(),
+            target: head.target.into(),
+        })
+    })
 }

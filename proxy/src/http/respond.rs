@@ -21,8 +21,8 @@ const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 pub(crate) struct Reader {
     /// The path of a person's navigation; programs have none.
     pub(crate) person: Option<Box<str>>,
-    /// The request's target, where pages are made for it.
-    pub(crate) asked: Box<str>,
+    /// What was asked for, where that is told.
+    pub(crate) asked: Option<Box<Asked>>,
     /// Whether only the head is wanted.
     pub(crate) head_only: bool,
     /// Whether the client speaks HTTP/1.0.
@@ -31,6 +31,21 @@ pub(crate) struct Reader {
     pub(crate) websocket: bool,
     /// Whether the connection goes on afterwards.
     pub(crate) keep: bool,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) method: Box<str>,
+    /// The target as it came.
+    pub(crate) target: Box<str>,
+}
+
+impl Asked {
+    /// The target without its query, which may hold secrets.
+    pub(crate) fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
 }
 
 /// An answer of our own, whole.
@@ -75,7 +90,8 @@ pub(crate) async fn failure(
         // Nobody reads a page that a websocket is answered with.
         (_, Some(_)) if reader.websocket => {}
         (_, Some(pages)) => {
-            page = pages.page(status, &reader.asked).await;
+            let asked = reader.asked.as_deref().map_or("", |asked| &asked.target);
+            page = pages.page(status, asked).await;
             own.kind = page.kind.as_deref();
             own.body = page.body.clone();
             if let Some(encoding) = &page.encoding {
@@ -182,6 +198,7 @@ fn status(kind: &Kind, stand_in: bool) -> u16 {
         | Kind::HubAway
         | Kind::ServerAway => 503,
         Kind::Broken | Kind::BadAnswer | Kind::Silent if stand_in => 503,
+        Kind::NoAddress => 500,
         Kind::Broken | Kind::BadAnswer => 502,
         Kind::Silent => 504,
     }

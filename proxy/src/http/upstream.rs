@@ -38,6 +38,9 @@ pub(crate) enum ConnectError {
     /// The system said no.
     #[error("it cannot be reached")]
     Unreachable(#[source] io::Error),
+    /// The target is no address.
+    #[error("the route's target is no address")]
+    Nowhere,
     /// No answer in time.
     #[error("no answer to the connection in 5 s")]
     Silent,
@@ -293,6 +296,9 @@ pub(crate) async fn connect(
     target: &Target,
     tls: Option<&TlsConnector>,
 ) -> Result<Socket, ConnectError> {
+    if target.address == Address::Nowhere {
+        return Err(ConnectError::Nowhere);
+    }
     let whole = async {
         let plain = connect_plain(&target.address)
             .await
@@ -320,7 +326,7 @@ fn server_name(address: &Address) -> io::Result<rustls::pki_types::ServerName<'s
     let name = match address {
         Address::Ip(address) => return Ok(address.ip().into()),
         Address::Name(name, _) => name.to_string(),
-        Address::Unix(_) => "localhost".to_owned(),
+        Address::Unix(_) | Address::Nowhere => "localhost".to_owned(),
     };
     rustls::pki_types::ServerName::try_from(name).map_err(io::Error::other)
 }
@@ -332,5 +338,6 @@ async fn connect_plain(address: &Address) -> io::Result<PlainSocket> {
             .await
             .map(PlainSocket::tcp),
         Address::Unix(path) => UnixStream::connect(path).await.map(PlainSocket::Unix),
+        Address::Nowhere => Err(io::ErrorKind::AddrNotAvailable.into()),
     }
 }

@@ -1,6 +1,7 @@
 //! When a route was last used: an atomic per route, written when the coarse clock has moved on.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -19,7 +20,9 @@ impl LastUse {
         let now = now_ms();
         // Many messages fall into one tick of the coarse clock, and a store would take the line from other cores.
         if self.0.load(Ordering::Relaxed) < now {
+            let began = Instant::now();
             self.0.fetch_max(now, Ordering::Relaxed);
+            crate::metrics::use_moved(began);
         }
     }
 

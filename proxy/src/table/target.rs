@@ -21,6 +21,8 @@ pub(crate) enum Address {
     Name(Box<str>, u16),
     /// A socket file.
     Unix(PathBuf),
+    /// A text that is no address.
+    Nowhere,
 }
 
 /// Whether the connection is enciphered.
@@ -61,6 +63,11 @@ impl Target {
     /// Reads `http://…`, `https://…`, `http+unix://<escaped path>` (or `unix+http`), or `unix:/path`.
     pub(crate) fn parse(text: &str) -> Result<Self, BadTarget> {
         parse(text).ok_or_else(|| BadTarget(text.to_owned()))
+    }
+
+    /// Where a text leads that makes no sense, for those who want to be told only when it is used.
+    pub(crate) fn nowhere() -> Self {
+        target(Scheme::Http, Address::Nowhere, "nowhere", "")
     }
 
     /// Whether it is an address and nothing else: what Holt's own table holds.
@@ -165,6 +172,7 @@ impl fmt::Display for Target {
             Address::Ip(address) => write!(f, "{scheme}://{address}"),
             Address::Name(host, port) => write!(f, "{scheme}://{host}:{port}"),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Nowhere => f.write_str("nowhere"),
         }
     }
 }
