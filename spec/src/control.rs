@@ -46,6 +46,7 @@ pub struct Table {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub internal: Option<Internal>,
     /// Public path prefix in escaped form, with slashes at both ends (`/user/a%20b/`), to where it leads.
+    /// With a host before it, in lower case and without port (`a.example/user/b/`), it is that host's alone, and goes before those of all.
     pub routes: BTreeMap<String, Route>,
 }
 

@@ -50,12 +50,18 @@ fn names(cell: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The table of `hub/README.md`: rooms in order, and what each may import.
-fn allowed() -> Vec<(String, BTreeSet<String>)> {
-    let text = std::fs::read_to_string(root().join("hub/README.md")).expect("the hub has a README");
+/// The packages whose rooms are in a table of their README.
+const PACKAGES: [&str; 2] = ["hub", "proxy"];
+
+/// The table in a package's README: rooms in order, and what each may import.
+fn allowed(package: &str) -> Vec<(String, BTreeSet<String>)> {
+    let readme = root().join(package).join("README.md");
+    let text = std::fs::read_to_string(readme).expect("the package has a README");
     let rows: Vec<_> = text
         .lines()
-        .filter(|line| line.starts_with("| `"))
+        .skip_while(|line| !line.contains("may import |"))
+        .skip(2)
+        .take_while(|line| line.starts_with("| `"))
         .map(|line| {
             let cells: Vec<&str> = line.trim_matches('|').split('|').collect();
             assert_eq!(cells.len(), 3, "{line}");
@@ -109,9 +115,9 @@ fn imports(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// The room a file of the hub lies in.
+/// The room a file lies in.
 fn room(path: &str) -> String {
-    let inside = path.strip_prefix("hub/src/").expect("it is the hub's");
+    let (_, inside) = path.split_once("/src/").expect("it is a source file");
     inside
         .split('/')
         .next()
@@ -122,18 +128,24 @@ fn room(path: &str) -> String {
 
 #[test]
 fn rooms_import_only_what_the_table_allows() {
-    let table = allowed();
+    let wrong: Vec<String> = PACKAGES.iter().flat_map(|package| wrong_arrows(package)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Imports of a package that its table does not allow.
+fn wrong_arrows(package: &str) -> Vec<String> {
+    let table = allowed(package);
     let rooms: BTreeMap<&String, &BTreeSet<String>> =
         table.iter().map(|(room, may)| (room, may)).collect();
     let mut wrong = Vec::new();
     let mut seen = BTreeSet::new();
-    for (path, text) in files("hub/src", ".rs") {
+    for (path, text) in files(&format!("{package}/src"), ".rs") {
         let room = room(&path);
         if ["lib", "main", "tests"].contains(&room.as_str()) {
             continue;
         }
         let Some(may) = rooms.get(&room) else {
-            wrong.push(format!("{path}: the room `{room}` is not in hub/README.md"));
+            wrong.push(format!("{path}: the room `{room}` is not in {package}/README.md"));
             continue;
         };
         seen.insert(room.clone());
@@ -153,21 +165,26 @@ fn rooms_import_only_what_the_table_allows() {
     }
     for (room, _) in &table {
         if !seen.contains(room) {
-            wrong.push(format!("hub/README.md: there is no room `{room}`"));
+            wrong.push(format!("{package}/README.md: there is no room `{room}`"));
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    wrong
 }
 
 #[test]
-fn the_table_has_no_arrow_upwards() {
-    let table = allowed();
+fn the_tables_have_no_arrow_upwards() {
+    for package in PACKAGES {
+        no_arrow_upwards(&allowed(package));
+    }
+}
+
+fn no_arrow_upwards(table: &[(String, BTreeSet<String>)]) {
     let order: BTreeMap<&String, usize> = table
         .iter()
         .enumerate()
         .map(|(place, (room, _))| (room, place))
         .collect();
-    for (room, may) in &table {
+    for (room, may) in table {
         for below in may {
             let place = order
                 .get(below)
