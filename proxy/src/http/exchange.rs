@@ -375,6 +375,10 @@ impl<'a> Exchange<'a> {
         let stalled = match (sending, taking) {
             (true, _) => after(self.up_moved.max(self.down_moved), self.settings.stall),
             (false, true) => after(self.down_moved, self.settings.stall),
+            // It sent so much ahead that it cannot be watched any more.
+            (false, false) if self.client.inbox.is_full() => {
+                after(self.up_moved.max(self.down_moved), self.settings.stall)
+            }
             (false, false) => u64::MAX,
         };
         let silent = match self.settings.answer_silence {
@@ -401,6 +405,8 @@ impl<'a> Exchange<'a> {
             self.failed(Kind::Silent)
         } else if sending && self.up.is_blocked() {
             self.failed(Kind::Silent)
+        } else if !sending && !taking {
+            Ended::Cut
         } else {
             self.failed(Kind::Slow)
         })
