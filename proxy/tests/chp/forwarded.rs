@@ -107,6 +107,12 @@ fn who_asks_is_told() {
             trusting("its scheme too", "x-forwarded-proto", "http"),
             trusting("its port too", "x-forwarded-port", "80"),
             trusting("its host too", "x-forwarded-host", "h"),
+            ours("nor do other claims", "- - -", |stage: &Stage| {
+                let claims = "Host: h\r\nForwarded: for=1.2.3.4\r\nX-Real-IP: 1.2.3.4\r\nX-Scheme: https\r\n";
+                ["forwarded", "x-real-ip", "x-scheme"]
+                    .map(|name| stage.reached(claims, name))
+                    .join(" ")
+            }),
             ours("nor does an underscore help", "-", |stage: &Stage| {
                 stage.reached("Host: h\r\nX_Forwarded_For: 1.2.3.4\r\n", "x_forwarded_for")
             }),

@@ -3,8 +3,8 @@
 use std::process::{Command, Stdio};
 
 use crate::harness::{
-    Backend, Certificates, Fact, PASSPHRASE, Program, Running, Start, Told, check_on, differs,
-    free_ports, ours, same,
+    Backend, Certificates, Fact, PASSPHRASE, PATIENCE, Program, Running, Start, Told, check_on,
+    differs, free_ports, ours, same,
 };
 
 /// A program with certificates at hand, and a server.
@@ -161,6 +161,11 @@ fn browsers() {
                     seen.header("x-forwarded-port")
                 )
             }),
+            health(
+                "HTTP/2 is not offered",
+                &["--http2", "--write-out", " %{http_code} %{http_version}"],
+                "{\"status\":\"OK\"} 200 1.1",
+            ),
             same("the API goes without", "200 {*", |stage: &Stage| {
                 stage.proxy.api_call("GET", "/api/routes", "").told()
             }),
@@ -173,6 +178,27 @@ fn browsers() {
                 },
             ),
         ],
+    );
+}
+
+#[test]
+fn who_begins_no_handshake_is_let_go() {
+    check_on(
+        Stage::set(&PUBLIC),
+        &[ours(
+            "whether nothing is said or half a word",
+            "closed closed",
+            |stage: &Stage| {
+                // Ten seconds are given.
+                let clients = ["", "\x16\x03\x01\x02"].map(|half| {
+                    let mut client = stage.proxy.connect();
+                    client.send(half);
+                    client.patient(PATIENCE * 2);
+                    client
+                });
+                clients.map(|mut client| client.rest().1.told()).join(" ")
+            },
+        )],
     );
 }
 
