@@ -56,6 +56,19 @@ impl Running {
         found
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&self) {
+        let status = format!("/proc/{}/status", self.child.id());
+        let is_there = || {
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            text.lines()
+                .any(|line| line.starts_with("State:") && !line.contains('Z'))
+        };
+        while is_there() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// What it wrote.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

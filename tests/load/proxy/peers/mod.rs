@@ -11,9 +11,10 @@ mod nginx;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::ValueEnum;
 use holt_tests::wait::eventually;
+use reqwest::RequestBuilder;
 use serde_json::json;
 
 use crate::process::Running;
@@ -115,11 +116,9 @@ impl Contestant {
         let running = running.with_context(|| format!("{} did not start", self.name))?;
         let url = format!("http://127.0.0.1:{port}{}", crate::wire::path::SMALL);
         let client = client()?;
-        eventually("the proxy answers", UP, || async {
-            client.get(&url).send().await?.error_for_status().map(drop)
-        })
-        .await
-        .with_context(|| format!("{}: {}", self.name, running.log()))?;
+        answers(&running, || client.get(&url))
+            .await
+            .context(self.name)?;
         Ok(Started { port, running })
     }
 }
@@ -146,12 +145,10 @@ async fn add_routes(api: u16, token: &str, upstream: u16, running: &Running) -> 
     let client = client()?;
     let base = format!("http://127.0.0.1:{api}/api/routes");
     let authorization = format!("token {token}");
-    eventually("the API answers", UP, || async {
-        let request = client.get(&base).header("Authorization", &authorization);
-        request.send().await?.error_for_status().map(drop)
+    answers(running, || {
+        client.get(&base).header("Authorization", &authorization)
     })
-    .await
-    .with_context(|| running.log())?;
+    .await?;
     for route in routes() {
         let answer = client
             .post(format!("{base}{route}"))
@@ -163,6 +160,16 @@ async fn add_routes(api: u16, token: &str, upstream: u16, running: &Running) -> 
         ensure!(status == 201, "POST {route}: {status}");
     }
     Ok(())
+}
+
+/// Waits until a request is answered well; a proxy that has ended is not waited for.
+async fn answers(running: &Running, request: impl Fn() -> RequestBuilder) -> Result<()> {
+    let look = || async { request().send().await?.error_for_status().map(drop) };
+    tokio::select! {
+        answer = eventually("the proxy answers", UP, look) => answer,
+        () = running.ended() => Err(anyhow!("it ended")),
+    }
+    .with_context(|| running.log())
 }
 
 fn client() -> Result<reqwest::Client> {
