@@ -88,6 +88,33 @@ impl Stock {
     }
 }
 
+impl Drop for Stock {
+    /// Ends what is left of what was started here: JupyterHub's own tests leave a server or two.
+    fn drop(&mut self) {
+        let dir = self.dir().as_os_str().as_encoded_bytes().to_vec();
+        let Ok(processes) = std::fs::read_dir("/proc") else {
+            return;
+        };
+        for process in processes.flatten() {
+            let Some(pid) = process
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            else {
+                continue;
+            };
+            // They have our directory on their path.
+            let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+            let ours = environment
+                .windows(dir.len())
+                .any(|window| window == dir.as_slice());
+            if ours && let Some(pid) = Pid::from_raw(pid) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+}
+
 /// The environment, filled when it is not yet.
 fn venv(home: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(home)?;
