@@ -46,6 +46,21 @@ mod upgrade;
 mod upstream;
 mod websockets;
 
+/// What reads and writes bytes of strangers, without the connections around it: for fuzzers, and for nobody else.
+pub(crate) mod parsers {
+    pub(crate) use super::answer::{Answer, Asked, write_answer};
+    pub(crate) use super::buffers::Inbox;
+    pub(crate) use super::frames::Frames;
+    pub(crate) use super::framing::{BadChunk, Chunks, Framing, Piece};
+    pub(crate) use super::head::{
+        BadHead, Kind as HeadKind, Method, RequestHead, ResponseHead, Scan, read_request,
+        read_response, space,
+    };
+    pub(crate) use super::headers::{Changes, write_request};
+    pub(crate) use super::normalize::{Visit, is_hub_api, normalize};
+    pub(crate) use super::passage::{Broken, Passage};
+}
+
 /// Which listener a connection came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Listener {

@@ -4,10 +4,11 @@
 //! then. So a request that comes and goes in time touches no timer at all.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The coarse clock may be so much behind the timer's.
@@ -36,8 +37,8 @@ impl Patience {
         self.fires = deadline;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         timer.as_mut().reset(at);
-        // Registers the task.
-        if timer.as_mut().poll(cx).is_ready() {
+        // Registers the task; and truly so: a task that has used up its turn would be told Pending without being registered.
+        if pin!(unconstrained(timer.as_mut())).poll(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
