@@ -66,7 +66,8 @@ pub(crate) async fn fail(
     record: Record,
 ) -> After {
     tracing::debug!(%failure, side = ?failure.side, phase = ?failure.phase, "A request was not carried");
-    reader.keep &= !failure.closes();
+    // Who wanted a websocket has no other use for the connection.
+    reader.keep &= !failure.closes() && !reader.websocket;
     let (status, answer) = respond::failure(&failure, &reader, &connection.edge.settings).await;
     record.finished(status, true);
     if let Some(asked) = &reader.asked {
