@@ -7,6 +7,8 @@
 mod chp;
 pub mod cli;
 mod control;
+#[doc(hidden)]
+pub mod fuzz;
 mod http;
 mod listen;
 mod metrics;

@@ -1,8 +1,11 @@
 //! How values are written on the command line.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 /// `30s`, `500ms`, `2m`; a bare number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -59,6 +62,29 @@ pub(crate) fn unix_path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// Headers that say where a message ends, or are between two neighbours alone.
+const FRAMING: [&str; 11] = [
+    "connection",
+    "content-length",
+    "expect",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// A network, or the one address that is one.
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| "a network is written like 10.0.0.0/8, 192.0.2.1 or fd00::/8".to_owned())
+}
+
 /// A header line `name:value`.
 pub(crate) fn header(text: &str) -> Result<(Box<str>, Box<str>), String> {
     let colon = || format!("A colon was expected in custom header: {}", text.trim());
@@ -69,6 +95,14 @@ pub(crate) fn header(text: &str) -> Result<(Box<str>, Box<str>), String> {
     }
     http::HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| format!("'{name}' cannot be the name of a header"))?;
+    if FRAMING
+        .iter()
+        .any(|framing| framing.eq_ignore_ascii_case(name))
+    {
+        return Err(format!(
+            "'{name}' belongs to each message, or to each connection, and cannot be set for all"
+        ));
+    }
     http::HeaderValue::from_str(value)
         .map_err(|_| format!("the value of '{name}' cannot stand in a header"))?;
     Ok((name.into(), value.into()))
@@ -118,7 +152,16 @@ mod tests {
             assert!(error.starts_with("A colon was expected"), "{text}: {error}");
         }
         assert!(header("a b: c").is_err());
+        assert!(header("Content-length: 5").is_err());
         assert!(header("a: b\r\nc: d").is_err());
+    }
+
+    #[test]
+    fn an_address_is_a_network_of_one() {
+        assert_eq!(network("10.0.0.0/8"), Ok("10.0.0.0/8".parse().unwrap()));
+        assert_eq!(network("192.0.2.1"), Ok("192.0.2.1/32".parse().unwrap()));
+        assert_eq!(network("::1"), Ok("::1/128".parse().unwrap()));
+        assert!(network("hub").is_err());
     }
 
     #[test]

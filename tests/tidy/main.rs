@@ -128,7 +128,10 @@ fn room(path: &str) -> String {
 
 #[test]
 fn rooms_import_only_what_the_table_allows() {
-    let wrong: Vec<String> = PACKAGES.iter().flat_map(|package| wrong_arrows(package)).collect();
+    let wrong: Vec<String> = PACKAGES
+        .iter()
+        .flat_map(|package| wrong_arrows(package))
+        .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -145,7 +148,9 @@ fn wrong_arrows(package: &str) -> Vec<String> {
             continue;
         }
         let Some(may) = rooms.get(&room) else {
-            wrong.push(format!("{path}: the room `{room}` is not in {package}/README.md"));
+            wrong.push(format!(
+                "{path}: the room `{room}` is not in {package}/README.md"
+            ));
             continue;
         };
         seen.insert(room.clone());

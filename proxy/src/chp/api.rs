@@ -192,6 +192,9 @@ fn token_in(value: &[u8]) -> Option<&[u8]> {
     })
 }
 
+/// What callers' programs can read back.
+const DEEPEST: usize = 64;
+
 async fn read(body: Incoming) -> Result<Bytes, Trouble> {
     let too_large = || {
         let words = format!("The body is larger than {LARGEST} bytes");
@@ -214,10 +217,34 @@ async fn read(body: Incoming) -> Result<Bytes, Trouble> {
     }
 }
 
+/// How deep arrays and objects lie in a JSON text that was found to be sound.
+fn depth(text: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut quoted, mut escaped) = (0_usize, 0, false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = depth.max(deepest);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
 /// The fields of a route.
 fn fields(body: &[u8]) -> Result<Fields, Trouble> {
     let not_json = |error: serde_json::Error| Trouble::bad(format!("Body not valid JSON: {error}"));
     let value: &RawValue = serde_json::from_slice(body).map_err(not_json)?;
+    if depth(body) > DEEPEST {
+        let words = format!("Body not valid JSON: it is nested deeper than {DEEPEST} times");
+        return Err(Trouble::bad(words));
+    }
     if !value.get().starts_with('{') {
         return Err(Trouble::bad(Refused::NoTarget));
     }

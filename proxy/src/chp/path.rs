@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::table::host_key;
-use crate::table::trie::hex_digit;
+use crate::table::trie::{SEGMENTS, hex_digit};
 
 /// What every route's path in the API begins with.
 const ROUTES: &str = "/api/routes";
@@ -21,6 +21,9 @@ pub(super) enum BadPath {
         "the path has a part of dots alone, or with control characters, or longer than 1024 bytes"
     )]
     Part,
+    /// More parts than a route has.
+    #[error("the path has more than 64 parts")]
+    Deep,
     /// Not a host.
     #[error("the path begins with no host that requests could be for")]
     Host,
@@ -116,6 +119,9 @@ pub(super) fn place(key: &str, hosts: Hosts) -> Result<Place, BadPath> {
         },
     };
     let host = host.map(host_of).transpose()?;
+    if path.is_some_and(|path| path.split('/').count() > SEGMENTS) {
+        return Err(BadPath::Deep);
+    }
     let segments = path
         .into_iter()
         .flat_map(|path| path.split('/'))
@@ -176,6 +182,13 @@ mod tests {
         ] {
             assert_eq!(asked(target), read, "{target}");
         }
+    }
+
+    #[test]
+    fn a_path_with_too_many_parts_is_refused() {
+        let deep = "/a".repeat(SEGMENTS + 1);
+        assert_eq!(place(&deep, Hosts::All), Err(BadPath::Deep));
+        assert!(place(&deep[2..], Hosts::All).is_ok());
     }
 
     #[test]

@@ -27,6 +27,8 @@ use crate::listen::Door;
 
 /// Connections that one server holds at a time.
 const MOST: usize = 1024;
+/// An answer must be taken in so long.
+const UNREAD: Duration = Duration::from_secs(30);
 /// A TLS handshake is done in so long.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A head is there in so long, and the next request begins in so long.
@@ -148,6 +150,8 @@ impl Listener {
             Listener::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
+                // A caller that does not read its answers must not keep a place for ever.
+                socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD))?;
                 Box::new(stream)
             }
             Listener::Unix(listener) => Box::new(listener.accept().await?.0),

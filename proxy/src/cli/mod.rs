@@ -39,6 +39,7 @@ Environment, in place of configurable-http-proxy:
     name = "holt-proxy",
     disable_version_flag = true,
     args_override_self = true,
+    allow_negative_numbers = true,
     after_help = MODES
 )]
 pub struct Args {

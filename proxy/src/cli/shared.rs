@@ -14,7 +14,7 @@ use crate::values;
 #[command(next_help_heading = "Both modes")]
 pub(crate) struct Shared {
     /// Networks of proxies in front, whose X-Forwarded headers are believed; everybody else's are replaced.
-    #[arg(long, value_name = "CIDR,..", value_delimiter = ',')]
+    #[arg(long, value_name = "CIDR,..", value_delimiter = ',', value_parser = values::network)]
     trusted_proxies: Option<Vec<IpNet>>,
     /// Trusted proxies begin each connection with a PROXY header (version 1 or 2).
     #[arg(long, requires = "trusted_proxies")]

@@ -94,6 +94,8 @@ pub(crate) fn write_answer(
     match goes {
         // HEAD and 304 say what would have come; 1xx and 204 have nothing to say.
         Framing::None if interim || head.status == 204 => {}
+        // HTTP/1.0 has no word for chunks.
+        Framing::None if asked.old && gathered.said.is_chunked() => {}
         Framing::None | Framing::Length(_) => gathered.said.write(to),
         Framing::Chunked => to.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         Framing::UntilClose => {}
@@ -287,6 +289,9 @@ mod tests {
             assert_eq!(answer.goes, Framing::None);
             head.contains("Content-Length: 5")
         };
+        let chunked = "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let (written, _) = answer(chunked, |asked| asked.old = true, &Settings::holt()).unwrap();
+        assert!(!written.contains("chunked"), "HTTP/1.0 knows none");
         assert!(head("200 OK", Method::Head));
         assert!(head("304 Not Modified", Method::Get));
         assert!(!head("204 No Content", Method::Get));

@@ -123,7 +123,8 @@ impl Connection {
     async fn next(&mut self, first: bool) -> Next {
         let mut scan = Scan::default();
         let mut since = steady_ms();
-        let mut resting = !first;
+        // A head that has begun to come is due soon.
+        let mut resting = !first && self.inbox.is_empty();
         poll_fn(|cx| self.poll_next(cx, &mut scan, &mut since, &mut resting)).await
     }
 
@@ -165,7 +166,7 @@ impl Connection {
         if let Some(silence) = settings.client_silence {
             patience = patience.min(silence);
         }
-        let deadline = *since + u64::try_from(patience.as_millis()).unwrap_or(u64::MAX / 2);
+        let deadline = since.saturating_add(millis(patience));
         ready!(self.patience.poll_until(cx, steady_ms(), deadline));
         Poll::Ready(if self.inbox.is_empty() {
             Next::End
@@ -185,8 +186,7 @@ impl Connection {
 
     /// Says something to the client, as long as it listens.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let stall = u64::try_from(self.edge.settings.stall.as_millis()).unwrap_or(u64::MAX / 2);
-        let deadline = steady_ms() + stall;
+        let deadline = steady_ms().saturating_add(millis(self.edge.settings.stall));
         let mut written = 0;
         poll_fn(|cx| {
             while written < bytes.len() {
@@ -207,8 +207,7 @@ impl Connection {
 
     /// Reads more of what the client sends; zero is its end. Ends with an error after the stall's time.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
-        let stall = u64::try_from(self.edge.settings.stall.as_millis()).unwrap_or(u64::MAX / 2);
-        let deadline = steady_ms() + stall;
+        let deadline = steady_ms().saturating_add(millis(self.edge.settings.stall));
         poll_fn(|cx| {
             if let Poll::Ready(read) = self.inbox.poll_fill(&mut self.socket, cx) {
                 return Poll::Ready(read);
@@ -237,9 +236,14 @@ impl Connection {
     /// Ends our side and lets the client read what was said: closing over bytes that were not read would reset the connection
     /// and could take the answer with it.
     async fn linger(&mut self) {
-        let deadline = steady_ms() + u64::try_from(LINGER.as_millis()).unwrap_or(0);
+        let deadline = steady_ms() + millis(LINGER);
+        let mut ended = false;
         poll_fn(|cx| {
-            let _ = ready!(self.socket.poll_end_writing(cx));
+            if !ended && self.socket.poll_end_writing(cx).is_pending() {
+                // Enciphered, the end has to be said, and somebody must take it.
+                return self.patience.poll_until(cx, steady_ms(), deadline);
+            }
+            ended = true;
             loop {
                 self.inbox.clear();
                 match self.inbox.poll_fill(&mut self.socket, cx) {
@@ -251,4 +255,8 @@ impl Connection {
         })
         .await;
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

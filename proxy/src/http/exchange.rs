@@ -375,8 +375,10 @@ impl<'a> Exchange<'a> {
         let stalled = match (sending, taking) {
             (true, _) => after(self.up_moved.max(self.down_moved), self.settings.stall),
             (false, true) => after(self.down_moved, self.settings.stall),
-            // It sent so much ahead that it cannot be watched any more.
-            (false, false) if self.client.inbox.is_full() => {
+            // The upstream took no more and may never answer; or the client sent so much ahead that it cannot be watched any more.
+            (false, false)
+                if self.client.inbox.is_full() || matches!(self.sending, Sending::Refused(_)) =>
+            {
                 after(self.up_moved.max(self.down_moved), self.settings.stall)
             }
             (false, false) => u64::MAX,
@@ -406,7 +408,10 @@ impl<'a> Exchange<'a> {
         } else if sending && self.up.is_blocked() {
             self.failed(Kind::Silent)
         } else if !sending && !taking {
-            Ended::Cut
+            match self.sending {
+                Sending::Refused(_) => self.failed(Kind::Broken),
+                Sending::Goes | Sending::Whole => Ended::Cut,
+            }
         } else {
             self.failed(Kind::Slow)
         })

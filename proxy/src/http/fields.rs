@@ -56,12 +56,14 @@ pub(crate) fn tell(name: &[u8]) -> Field {
             b't' => or(b"trailer", Field::Hop),
             _ => Field::Other,
         },
+        // What CGI programs take for the address of a proxy.
+        5 => or(b"proxy", Field::Hop),
         8 => match name[0] | 0x20 {
             b'l' => or(b"location", Field::Location),
             b'x' => or(b"x-scheme", Field::Claim),
             _ => Field::Other,
         },
-        9 if is(b"forwarded") || is(b"x-real-ip") => Field::Claim,
+        9 if is(b"forwarded") || is(b"x-real-ip") || is(b"client-ip") => Field::Claim,
         10 => match name[0] | 0x20 {
             b'c' => or(b"connection", Field::Connection),
             b'k' => or(b"keep-alive", Field::Hop),
@@ -104,11 +106,18 @@ fn plain(name: &[u8]) -> Field {
             | Field::ForwardedPort
             | Field::ForwardedProto
             | Field::Listener
+            | Field::RequestId
             | Field::Claim => Field::LookAlike,
             _ => Field::Other,
         };
     }
-    let claims = name.len() > 12 && name[..12].eq_ignore_ascii_case(b"x-forwarded-");
+    let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+    let claims = name.len() > 12 && name[..12].eq_ignore_ascii_case(b"x-forwarded-")
+        || is(b"x-forwarded")
+        || is(b"x-client-ip")
+        || is(b"x-url-scheme")
+        || is(b"front-end-https")
+        || is(b"true-client-ip");
     if claims { Field::Claim } else { Field::Other }
 }
 
@@ -170,6 +179,10 @@ mod tests {
             ("X-Forwarded-Port", Field::ForwardedPort),
             ("X-Forwarded-Server", Field::Claim),
             ("Forwarded", Field::Claim),
+            ("X-Forwarded", Field::Claim),
+            ("Front-End-Https", Field::Claim),
+            ("X_Request_ID", Field::LookAlike),
+            ("Proxy", Field::Hop),
             ("X-Real-IP", Field::Claim),
             ("X-Holt-Listener", Field::Listener),
             ("Transfer_Encoding", Field::LookAlike),

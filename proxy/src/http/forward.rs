@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Edge;
 use super::answer::Asked;
@@ -210,11 +210,13 @@ fn unreachable(way: &Way) -> Failure {
 pub(crate) async fn forward_held(connection: &mut Connection, mut errand: Errand) -> After {
     let edge = Arc::clone(&connection.edge);
     let deadline = Instant::now() + edge.settings.hold;
-    let Ok(_place) = edge.waiting.try_acquire() else {
+    let Ok(_memory) = edge.held_kib.try_acquire_many(kib(errand.body)) else {
         let failure = Failure::new(Kind::TooManyWaiting);
         return fail(connection, failure, errand.reader, errand.record).await;
     };
-    let body = match collect(connection, &errand).await {
+    // All of it, not only the next piece: it is small, and comes from next door.
+    let collected = timeout(edge.settings.head, collect(connection, &errand)).await;
+    let body = match collected.unwrap_or_else(|_| Err(Failure::new(Kind::Slow))) {
         Ok(body) => body,
         Err(failure) => return fail(connection, failure, errand.reader, errand.record).await,
     };
@@ -243,7 +245,14 @@ pub(crate) async fn forward_held(connection: &mut Connection, mut errand: Errand
                 }
             }
         };
-        waiting.get_or_insert_with(Present::waiting);
+        if waiting.is_none() {
+            // A place is taken by who waits, not by who is answered.
+            let Ok(place) = edge.held.try_acquire() else {
+                let failure = Failure::new(Kind::TooManyWaiting);
+                return fail(connection, failure, errand.reader, errand.record).await;
+            };
+            waiting = Some((place, Present::waiting()));
+        }
         let pause = async {
             tokio::select! {
                 () = sleep(LOOK) => {}
@@ -257,6 +266,18 @@ pub(crate) async fn forward_held(connection: &mut Connection, mut errand: Errand
         if paused.is_err() {
             return fail(connection, failure, errand.reader, errand.record).await;
         }
+    }
+}
+
+/// Memory that a held body may come to, in KiB.
+fn kib(body: Framing) -> u32 {
+    let most = (HELD_BODY / 1024) as u32;
+    match body {
+        Framing::None => 0,
+        Framing::Length(length) => {
+            u32::try_from(length / 1024 + 1).map_or(most, |kib| kib.min(most))
+        }
+        Framing::Chunked | Framing::UntilClose => most,
     }
 }
 

@@ -39,7 +39,8 @@ pub(crate) fn write_request(
     head.lines.copy_kept(to, |line| {
         is_kept(line, head.old, believed, visit, changes, settings)
     });
-    if settings.change_origin || visit.host.is_none() {
+    let custom = |name: &str| is_custom(settings, name.as_bytes());
+    if (settings.change_origin || visit.host.is_none()) && !custom("host") {
         let host = changes
             .to
             .map_or("localhost", |(_, target)| &*target.authority);
@@ -63,7 +64,9 @@ pub(crate) fn write_request(
     }
     if settings.marks {
         put(to, b"X-Holt-Listener", &[client.listener.name().as_bytes()]);
-        write_id(to, &head.lines, client);
+        if !custom("x-request-id") {
+            write_id(to, &head.lines, client);
+        }
     }
     for (name, value) in &settings.custom_headers {
         put(to, name.as_bytes(), &[value.as_bytes()]);
@@ -107,11 +110,15 @@ fn is_kept(
         | Field::ContentType
         | Field::Other => true,
     };
-    kept && !visit.named.has(line.field, line.name)
-        && !settings
-            .custom_headers
-            .iter()
-            .any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(line.name))
+    kept && !visit.named.has(line.field, line.name) && !is_custom(settings, line.name)
+}
+
+/// Whether a line of the settings stands in place of any other with this name.
+fn is_custom(settings: &Settings, name: &[u8]) -> bool {
+    settings
+        .custom_headers
+        .iter()
+        .any(|(custom, _)| custom.as_bytes().eq_ignore_ascii_case(name))
 }
 
 fn put(to: &mut Vec<u8>, name: &[u8], value: &[&[u8]]) {
@@ -166,6 +173,10 @@ fn after_segments(path: &str, count: usize) -> &str {
         let inner = rest.strip_prefix('/').unwrap_or(rest);
         rest = &inner[inner.find('/').unwrap_or(inner.len())..];
     }
+    // What would begin with two slashes names a host to some, and is refused where it comes from a client.
+    while rest.starts_with("//") {
+        rest = &rest[1..];
+    }
     rest
 }
 
@@ -196,6 +207,9 @@ fn append_forwarded(
         ),
         (Field::ForwardedProto, b"X-Forwarded-Proto", proto),
     ] {
+        if is_custom(settings, name) {
+            continue;
+        }
         begin(to, name);
         for line in lines.iter().filter(|line| line.field == field) {
             to.extend_from_slice(line.value);
@@ -208,6 +222,7 @@ fn append_forwarded(
     if let Some(host) = visit.host
         && !said
         && !visit.websocket
+        && !is_custom(settings, b"x-forwarded-host")
     {
         put(to, b"X-Forwarded-Host", &[host.as_bytes()]);
     }
@@ -221,12 +236,18 @@ fn replace_forwarded(
     client: &Client,
     settings: &Settings,
 ) {
-    let (mut host, mut proto, mut port_said) = (false, false, false);
-    begin(to, b"X-Forwarded-For");
+    let custom = |name: &str| is_custom(settings, name.as_bytes());
+    let mut host = custom("x-forwarded-host");
+    let mut proto = custom("x-forwarded-proto");
+    let mut port_said = custom("x-forwarded-port");
+    let chain = !custom("x-forwarded-for");
+    if chain {
+        begin(to, b"X-Forwarded-For");
+    }
     if client.trusted {
         for line in lines.iter() {
             match line.field {
-                Field::ForwardedFor => {
+                Field::ForwardedFor if chain => {
                     to.extend_from_slice(line.value);
                     to.extend_from_slice(b", ");
                 }
@@ -237,8 +258,10 @@ fn replace_forwarded(
             }
         }
     }
-    to.extend_from_slice(client.shown.as_bytes());
-    to.extend_from_slice(b"\r\n");
+    if chain {
+        to.extend_from_slice(client.shown.as_bytes());
+        to.extend_from_slice(b"\r\n");
+    }
     if let Some(name) = visit.host
         && !host
     {
@@ -465,6 +488,13 @@ mod tests {
             ("/user/a/x", &bare, "http://t:1/base?z=2", 2, "/user/a/x"),
             ("/user/b%20c/x?y", &stripped, "http://t:1", 2, "/x?y"),
             ("/user/a", &stripped, "http://t:1", 2, "/"),
+            (
+                "/user/a//b.test//x",
+                &stripped,
+                "http://t:1",
+                2,
+                "/b.test//x",
+            ),
             ("/user/a/x", &stripped, "http://t:1/base", 2, "/base/x"),
             ("/user/a?y", &stripped, "http://t:1/base", 2, "/base/?y"),
         ] {
@@ -480,7 +510,10 @@ mod tests {
     fn custom_headers_and_the_targets_host_take_the_place_of_the_clients() {
         let settings = Settings {
             change_origin: true,
-            custom_headers: vec![("X-Team".into(), "blue".into())],
+            custom_headers: vec![
+                ("X-Team".into(), "blue".into()),
+                ("X-Forwarded-Proto".into(), "https".into()),
+            ],
             ..Settings::chp()
         };
         let text = "GET / HTTP/1.1\r\nHost: h\r\nx-team: red\r\n\r\n";
@@ -488,5 +521,7 @@ mod tests {
         assert!(written.contains("\r\nHost: t:81\r\n"));
         assert!(!written.contains("red") && !written.contains("\r\nHost: h\r\n"));
         assert!(written.contains("\r\nX-Team: blue\r\n"));
+        assert_eq!(written.matches("X-Forwarded-Proto: ").count(), 1);
+        assert!(written.contains("\r\nX-Forwarded-Proto: https\r\n"));
     }
 }

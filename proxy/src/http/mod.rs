@@ -51,7 +51,7 @@ pub(crate) mod parsers {
     pub(crate) use super::answer::{Answer, Asked, write_answer};
     pub(crate) use super::buffers::Inbox;
     pub(crate) use super::frames::Frames;
-    pub(crate) use super::framing::{BadChunk, Chunks, Framing, Piece};
+    pub(crate) use super::framing::{Chunks, Framing, Piece};
     pub(crate) use super::head::{
         BadHead, Kind as HeadKind, Method, RequestHead, ResponseHead, Scan, read_request,
         read_response, space,
@@ -80,6 +80,9 @@ impl Listener {
     }
 }
 
+/// KiB that servers' held requests may take together.
+const HELD_KIB: usize = 256 * 1024;
+
 /// What every connection shares.
 #[derive(Debug)]
 pub(crate) struct Edge {
@@ -101,7 +104,12 @@ pub(crate) struct Edge {
     draining: AtomicBool,
     stopped: AtomicBool,
     upstreams: upstream::Shared,
+    // Requests that wait for a server that is on its way.
     waiting: Semaphore,
+    // Servers' requests that wait for a hub.
+    held: Semaphore,
+    // KiB of servers' requests that are in memory.
+    held_kib: Semaphore,
 }
 
 impl Edge {
@@ -118,6 +126,8 @@ impl Edge {
             websockets: Arc::default(),
             upstreams: upstream::Shared::default(),
             waiting: Semaphore::new(settings.most_waiting),
+            held: Semaphore::new(settings.most_waiting),
+            held_kib: Semaphore::new(HELD_KIB),
             settings,
             tasks,
             clients: TaskTracker::new(),

@@ -136,7 +136,11 @@ fn gather<'b>(head: &RequestHead<'_, 'b>) -> Result<Gathered<'b>, Failure> {
                 return Err(Failure::new(Kind::Expectation));
             }
             Field::Expect => gathered.expects = !head.old,
-            Field::Origin => gathered.origin = Some(line.value),
+            Field::Origin => {
+                if gathered.origin.replace(line.value).is_some() {
+                    return Err(malformed("there is more than one Origin header"));
+                }
+            }
             Field::Accept if gathered.accept.is_none() => gathered.accept = Some(line.value),
             Field::SecFetchMode => gathered.fetch_mode = Some(line.value),
             Field::SecWebSocketVersion => gathered.websocket_version = Some(line.value),

@@ -14,6 +14,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// The coarse clock may be so much behind the timer's.
 const COARSE: Duration = Duration::from_millis(5);
 
+/// No timer is set further away.
+const FAR: Duration = Duration::from_secs(24 * 3600);
+
 /// The timer of one task. It must be polled by that task alone.
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
@@ -33,8 +36,10 @@ impl Patience {
         {
             return Poll::Pending;
         }
-        let at = Instant::now() + Duration::from_millis(deadline - now) + COARSE;
-        self.fires = deadline;
+        // Far away is far enough: it is looked at again then.
+        let wait = Duration::from_millis(deadline - now).min(FAR);
+        let at = Instant::now() + wait + COARSE;
+        self.fires = now.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         timer.as_mut().reset(at);
         // Registers the task; and truly so: a task that has used up its turn would be told Pending without being registered.

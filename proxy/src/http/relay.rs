@@ -8,6 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 
@@ -20,6 +21,9 @@ use super::seats::Seat;
 use super::socket::Socket;
 use super::websockets::Open;
 use crate::table::{Leaf, steady_ms};
+
+/// So long may a websocket rest of which one side has ended.
+const HALF: Duration = Duration::from_secs(30);
 
 /// One direction.
 #[derive(Debug)]
@@ -101,7 +105,6 @@ impl Relay {
         {
             leaf.last_use.touch();
         }
-        let patience = settings.client_silence.map(|_| Box::default());
         Relay {
             client: beginning.client,
             upstream: beginning.upstream,
@@ -110,7 +113,7 @@ impl Relay {
             leaf: beginning.leaf,
             open: beginning.open,
             registered: false,
-            patience,
+            patience: None,
             moved: steady_ms(),
             _place: beginning.place,
             _seat: beginning.seat,
@@ -121,7 +124,8 @@ impl Relay {
     fn poll_relay(&mut self, cx: &mut Context<'_>) -> Poll<&'static str> {
         if !self.registered {
             self.registered = true;
-            if self.open.poll_closing(cx).is_ready() {
+            // An end of everything that came before this was registered did not see it either.
+            if self.open.poll_closing(cx).is_ready() || self.edge.is_stopped() {
                 return Poll::Ready("told to close");
             }
             // A revocation that came before this was registered did not see it; so look once more.
@@ -149,19 +153,25 @@ impl Relay {
         }
     }
 
+    /// Whether it was silent for too long: where that is limited, and always when one side has ended, since an end that the other
+    /// side does not answer would be held for ever.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<&'static str> {
-        let (Some(patience), Some(silence)) =
-            (&mut self.patience, self.edge.settings.client_silence)
-        else {
-            return Poll::Pending;
+        let half = self.up.state != State::Open || self.down.state != State::Open;
+        let silence = match (self.edge.settings.client_silence, half) {
+            (Some(silence), true) => silence.min(HALF),
+            (None, true) => HALF,
+            (Some(silence), false) => silence,
+            (None, false) => return Poll::Pending,
         };
         let now = steady_ms();
         // Woken for bytes, or by the timer: only bytes move the deadline.
         if std::mem::take(&mut self.up.moved) | std::mem::take(&mut self.down.moved) {
             self.moved = now;
         }
-        let deadline = self.moved + u64::try_from(silence.as_millis()).unwrap_or(u64::MAX / 2);
-        patience
+        let silence = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
+        let deadline = self.moved.saturating_add(silence);
+        self.patience
+            .get_or_insert_with(Box::default)
             .poll_until(cx, now, deadline)
             .map(|()| "it was silent for too long")
     }
@@ -206,6 +216,7 @@ impl Direction {
             match self.state {
                 State::Open => {}
                 State::Ended => {
+                    self.moved = true;
                     // The peer may be gone already; then the other direction tells.
                     let _ = ready!(to.poll_end_writing(cx));
                     self.state = State::PassedOn;

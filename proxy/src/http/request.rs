@@ -15,7 +15,7 @@ use super::record::Record;
 use super::respond::{self, Asked, Reader};
 use super::route::{self, Found, Place, Way};
 use super::{Client, Edge, Listener};
-use crate::table::{Hash, credentials};
+use crate::table::{Hash, TooManyCredentials, credentials};
 
 /// Carries the request whose head is at the front of the inbox, and tells what becomes of the connection.
 pub(crate) async fn handle(connection: &mut Connection, length: usize) -> After {
@@ -37,6 +37,10 @@ pub(crate) async fn handle(connection: &mut Connection, length: usize) -> After 
                     waited = route::wait(&edge, host, path) => waited,
                     () = connection.gone() => return After::Cut,
                 };
+                // One that sent a lot ahead could not be watched meanwhile.
+                if connection.socket.has_ended() {
+                    return After::Cut;
+                }
                 if let Err(failure) = waited {
                     connection.inbox.consume(length);
                     return fail(connection, failure, pending.reader, pending.record).await;
@@ -257,7 +261,11 @@ fn check_revoked(
         Some(left) => vec![left],
         None => lines(Field::Cookie).collect(),
     };
-    let credentials = credentials(lines(Field::Authorization), cookies.drain(..), query);
+    let credentials = credentials(lines(Field::Authorization), cookies.drain(..), query).map_err(
+        |TooManyCredentials| {
+            Failure::new(Kind::Malformed("the request carries too many credentials"))
+        },
+    )?;
     if revoked.holds(&credentials) {
         return Err(Failure::new(Kind::Revoked));
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::answer::write_date;
-use super::failure::{Failure, Kind, Retry};
+use super::failure::{Failure, Kind, Phase, Retry};
 use super::headers::put_length;
 use super::settings::Settings;
 
@@ -89,6 +89,8 @@ pub(crate) async fn failure(
         }
         // Nobody reads a page that a websocket is answered with.
         (_, Some(_)) if reader.websocket => {}
+        // What is no request is not worth asking anybody for a page.
+        (_, Some(_)) if failure.phase == Phase::Normalize => {}
         (_, Some(pages)) => {
             let asked = reader.asked.as_deref().map_or("", |asked| &asked.target);
             page = pages.page(status, asked).await;

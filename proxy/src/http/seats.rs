@@ -21,6 +21,7 @@ pub(crate) struct Seat {
 impl Seats {
     /// Takes one; `None` when the address has as many as it may.
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr, most: u32) -> Option<Seat> {
+        let address = household(address);
         let mut taken = self.taken.lock().expect("no panic under this lock");
         let count = taken.entry(address).or_default();
         if *count >= most {
@@ -31,6 +32,17 @@ impl Seats {
             all: Arc::clone(self),
             address,
         })
+    }
+}
+
+/// Who shares an address: in IPv6 one client has a whole /64.
+fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(network.into())
+        }
     }
 }
 
@@ -61,5 +73,9 @@ mod tests {
         drop(first);
         assert!(seats.take(address, 1).is_some());
         assert!(seats.taken.lock().unwrap().is_empty());
+        let six = |text: &str| seats.take(text.parse().unwrap(), 1);
+        let _one = six("2001:db8::1");
+        assert!(six("2001:db8::2").is_none(), "they are of one household");
+        assert!(six("2001:db8:0:1::1").is_some());
     }
 }

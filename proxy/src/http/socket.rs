@@ -41,13 +41,13 @@ impl PlainSocket {
         let settings = || -> io::Result<()> {
             stream.set_nodelay(true)?;
             let socket = SockRef::from(&stream);
+            // No limit on bytes that are not taken: a reader may pause. What must not wait has a deadline of its own.
             socket.set_tcp_keepalive(
                 &TcpKeepalive::new()
                     .with_time(SILENCE)
                     .with_interval(SILENCE / 6)
                     .with_retries(5),
-            )?;
-            socket.set_tcp_user_timeout(Some(SILENCE))
+            )
         };
         if let Err(error) = settings() {
             tracing::debug!(%error, "A socket took not all options");
@@ -74,6 +74,26 @@ impl Socket {
             Socket::Tls(_) => Poll::Ready(Ok(())),
             Socket::Gone => Poll::Ready(Err(gone())),
         }
+    }
+
+    /// Whether the peer has ended its side, looked up without reading what it sent before.
+    pub(crate) fn has_ended(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let wanted = PollFlags::RDHUP;
+        let mut look = match self {
+            Socket::Tcp(stream) => [PollFd::new(stream, wanted)],
+            Socket::Unix(stream) => [PollFd::new(stream, wanted)],
+            Socket::Tls(stream) => match stream.get_ref().0 {
+                PlainSocket::Tcp(stream) => [PollFd::new(stream, wanted)],
+                PlainSocket::Unix(stream) => [PollFd::new(stream, wanted)],
+            },
+            Socket::Gone => return true,
+        };
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        matches!(poll(&mut look, Some(&now)), Ok(found) if found > 0)
     }
 
     /// Tells the peer that no more comes from here.

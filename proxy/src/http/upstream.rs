@@ -49,6 +49,26 @@ pub(crate) enum ConnectError {
     Tls(#[source] io::Error),
 }
 
+impl ConnectError {
+    /// Whether asking again at once is useless: the target's fault, not a shortage of ours.
+    fn is_the_targets(&self) -> bool {
+        use io::ErrorKind as E;
+        match self {
+            ConnectError::Unreachable(error) => matches!(
+                error.kind(),
+                E::ConnectionRefused
+                    | E::ConnectionReset
+                    | E::HostUnreachable
+                    | E::NetworkUnreachable
+                    | E::NotFound
+                    | E::TimedOut
+            ),
+            ConnectError::Silent => true,
+            ConnectError::Nowhere | ConnectError::Tls(_) => false,
+        }
+    }
+}
+
 /// Which connection will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
@@ -145,7 +165,9 @@ impl Upstream {
                 Ok(Self::over(socket, false, target.id))
             }
             Err(error) => {
-                target.note_refused();
+                if error.is_the_targets() {
+                    target.note_refused();
+                }
                 Err(error)
             }
         }

@@ -19,6 +19,8 @@ use crate::http::{
 
 /// A TLS handshake must be done in so long.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Connections that one server may hold to the hub's API.
+const PER_SERVER: u32 = 64;
 /// After a failed accept (no file descriptors left).
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -152,6 +154,7 @@ async fn breathe(error: &io::Error) {
 /// What comes before the first request.
 async fn welcome(manner: Manner, mut socket: PlainSocket, mut peer: SocketAddr) {
     let edge = manner.edge;
+    let local = matches!(socket, PlainSocket::Unix(_));
     let public = manner.listener == Listener::Public;
     let mut trusted = edge.trusts(peer);
     if public && edge.settings.proxy_protocol && trusted {
@@ -165,10 +168,16 @@ async fn welcome(manner: Manner, mut socket: PlainSocket, mut peer: SocketAddr) 
             Err(_) => return tracing::warn!(%peer, "A trusted peer sent no PROXY header"),
         }
     }
-    let most = edge.settings.per_address.filter(|_| public && !trusted);
+    let most = match manner.listener {
+        // A container has a handful of connections to the hub's API.
+        Listener::Internal => Some(PER_SERVER),
+        // Whoever comes by a file has no address.
+        Listener::Public if local || trusted => None,
+        Listener::Public => edge.settings.per_address,
+    };
     let seat = match most {
         None => None,
-        Some(most) => match manner.seats.take(peer.ip().to_canonical(), most) {
+        Some(most) => match manner.seats.take(peer.ip(), most) {
             Some(seat) => Some(seat),
             None => {
                 tracing::debug!(%peer, "An address has too many connections");

@@ -12,7 +12,7 @@ pub(crate) use self::internal::keep_internal;
 
 mod accept;
 mod internal;
-mod proxy_protocol;
+pub(crate) mod proxy_protocol;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 pub(crate) use self::activity::{LastUse, now_ms, steady_ms};
 pub(crate) use self::persist::StateDir;
-pub(crate) use self::revocations::{Hash, Revoked, credentials};
+pub(crate) use self::revocations::{Hash, Revoked, TooManyCredentials, credentials};
 pub(crate) use self::routes::Routes;
 pub(crate) use self::target::{Address, BadTarget, Scheme, Target};
 use self::trie::Trie;

@@ -3,6 +3,7 @@
 //! The proxy does not know whose they are. It looks for them where a request may carry them; while there is none to look for,
 //! a request pays one atomic load.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Mutex;
@@ -17,13 +18,18 @@ use super::activity::now_ms;
 use super::persist::StateDir;
 
 const FILE: &str = "revocations.json";
-/// More hashes than this are not kept: the oldest to expire go first.
+/// More hashes than this at a time are refused.
 const MOST: usize = 100_000;
-/// Credentials looked at in one request.
+/// Credentials of one request: more than any honest one carries.
 const PER_REQUEST: usize = 64;
 
 /// A hash of a session id or of a token.
 pub(crate) type Hash = [u8; 32];
+
+/// A request with so many credentials that one of them could hide among the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the request carries more than {PER_REQUEST} credentials")]
+pub(crate) struct TooManyCredentials;
 
 /// The hashes, each with the time at which it may be forgotten.
 #[derive(Debug, Default)]
@@ -63,6 +69,10 @@ impl Revoked {
             .collect::<Result<Vec<Hash>, String>>()?;
         let until = now_ms().saturating_add(wanted.keep_seconds.saturating_mul(1000));
         let mut hashes = self.hashes.lock().expect("no panic under this lock");
+        if hashes.len() + fresh.len() > MOST {
+            let now = now_ms();
+            hashes.retain(|_, until| *until > now);
+        }
         if hashes.len() + fresh.len() > MOST {
             return Err(format!(
                 "more than {MOST} revocations at a time are not kept"
@@ -134,7 +144,7 @@ impl Revoked {
             return None;
         }
         let is_revoked = |pair: &[u8]| {
-            let token = cookie_pair(pair).and_then(|(_, value)| signed_value(value));
+            let token = cookie_pair(pair).and_then(|(_, value)| signed_value(&value));
             token.is_some_and(|token| self.holds(&[hash(&token)]))
         };
         let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
@@ -155,27 +165,29 @@ fn parse(text: &str) -> Option<Hash> {
 }
 
 /// Hashes of every session id and token that a request carries: in the values of `Authorization` and `Cookie`, and in its query.
+///
+/// They are read as Tornado reads them, which notebook servers run on: who wants to hide one spells it in another way.
+///
+/// # Errors
+/// [`TooManyCredentials`] when not all could be looked at.
 pub(crate) fn credentials<'b>(
     authorization: impl Iterator<Item = &'b [u8]>,
     cookies: impl Iterator<Item = &'b [u8]>,
     query: &str,
-) -> Vec<Hash> {
+) -> Result<Vec<Hash>, TooManyCredentials> {
     let mut found = Vec::new();
     for value in authorization {
-        if let Some(token) = std::str::from_utf8(value)
-            .ok()
-            .and_then(authorization_token)
-        {
-            found.push(hash(token.as_bytes()));
+        if let Some(token) = authorization_token(value) {
+            found.push(hash(token));
         }
     }
     let pairs = cookies.flat_map(|line| line.split(|byte| *byte == b';'));
     for (name, value) in pairs.filter_map(cookie_pair) {
         if name == b"jupyterhub-session-id" {
-            found.push(hash(value));
+            found.push(hash(&value));
         }
         // A server's own cookie can have any name; the form of its value tells.
-        if let Some(token) = signed_value(value) {
+        if let Some(token) = signed_value(&value) {
             found.push(hash(&token));
         }
     }
@@ -183,33 +195,80 @@ pub(crate) fn credentials<'b>(
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         if percent_encoding::percent_decode_str(name).eq(*b"token") {
             let value = value.replace('+', " ");
-            found.push(hash(
-                &percent_encoding::percent_decode_str(&value).collect::<Vec<u8>>(),
-            ));
+            let value = percent_encoding::percent_decode_str(&value).decode_utf8_lossy();
+            let value = value.trim_matches(|c: char| c.is_whitespace() || c.is_control());
+            found.push(hash(value.as_bytes()));
         }
     }
-    found.truncate(PER_REQUEST);
-    found
+    if found.len() > PER_REQUEST {
+        return Err(TooManyCredentials);
+    }
+    Ok(found)
 }
 
 fn hash(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
 }
 
-fn authorization_token(value: &str) -> Option<&str> {
-    let (scheme, token) = value.trim().split_once(' ')?;
-    (scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("bearer"))
-        .then(|| token.trim())
+/// White space of Latin-1, in which header values are read.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b'\t'..=b'\r' | 0x1c..=b' ' | 0x85 | 0xa0)
 }
 
-fn cookie_pair(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = bytes
+        && is_blank(*first)
+    {
+        bytes = rest;
+    }
+    while let [rest @ .., last] = bytes
+        && is_blank(*last)
+    {
+        bytes = rest;
+    }
+    bytes
+}
+
+fn authorization_token(value: &[u8]) -> Option<&[u8]> {
+    let value = trim(value);
+    let at = value.iter().position(|byte| is_blank(*byte))?;
+    let (scheme, token) = value.split_at(at);
+    (scheme.eq_ignore_ascii_case(b"token") || scheme.eq_ignore_ascii_case(b"bearer"))
+        .then(|| trim(token))
+}
+
+fn cookie_pair(pair: &[u8]) -> Option<(&[u8], Cow<'_, [u8]>)> {
     let at = pair.iter().position(|byte| *byte == b'=')?;
-    let value = pair[at + 1..].trim_ascii();
-    let value = value
+    let value = trim(&pair[at + 1..]);
+    let quoted = value
         .strip_prefix(b"\"")
-        .and_then(|inner| inner.strip_suffix(b"\""))
-        .unwrap_or(value);
-    Some((pair[..at].trim_ascii(), value))
+        .and_then(|inner| inner.strip_suffix(b"\""));
+    let value = quoted.map_or(Cow::Borrowed(value), unquote);
+    Some((trim(&pair[..at]), value))
+}
+
+/// Undoes what may be escaped between quotes: `\"` for a character, `\164` for its number.
+fn unquote(quoted: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'\\', quoted).is_none() {
+        return Cow::Borrowed(quoted);
+    }
+    let mut plain = Vec::with_capacity(quoted.len());
+    let mut rest = quoted;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
+                plain.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                rest = tail;
+            }
+            (b'\\', [escaped, tail @ ..]) => {
+                plain.push(*escaped);
+                rest = tail;
+            }
+            _ => plain.push(*first),
+        }
+    }
+    Cow::Owned(plain)
 }
 
 /// The value inside a Tornado signed cookie, version 2: `2|1:0|10:<time>|<n>:<name>|<n>:<base64 value>|<signature>`.
@@ -237,7 +296,7 @@ mod tests {
             lines.map(|(_, value)| value.as_bytes())
         };
         let query = uri.split_once('?').map_or("", |(_, query)| query);
-        credentials(of("authorization"), of("cookie"), query)
+        credentials(of("authorization"), of("cookie"), query).unwrap()
     }
 
     #[test]
@@ -280,6 +339,28 @@ mod tests {
             )
             .is_empty()
         );
+    }
+
+    #[test]
+    fn a_credential_cannot_be_hidden_by_its_spelling_or_among_others() {
+        let token = [hash(b"t0k")];
+        for header in [
+            ("authorization", "Token\tt0k"),
+            ("authorization", "bearer\u{a0}t0k"),
+            ("cookie", "jupyterhub-session-id=\"\\1640\\k\""),
+            ("cookie", "\tjupyterhub-session-id\t= t0k"),
+        ] {
+            // Latin-1, as header values come.
+            let value: Vec<u8> = header.1.chars().map(|c| c as u8).collect();
+            let lines = |name| (header.0 == name).then_some(&value[..]).into_iter();
+            let found = credentials(lines("authorization"), lines("cookie"), "");
+            assert_eq!(found.as_deref(), Ok(&token[..]), "{header:?}");
+        }
+        assert_eq!(seen(&[], "/?token=+%00t0k%C2%A0"), token);
+        let many = "jupyterhub-session-id=x; ".repeat(PER_REQUEST);
+        let cookies = [many.as_bytes(), b"jupyterhub-session-id=t0k"];
+        let found = credentials(std::iter::empty(), cookies.into_iter(), "");
+        assert_eq!(found, Err(TooManyCredentials));
     }
 
     #[test]

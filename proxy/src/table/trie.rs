@@ -9,12 +9,18 @@ use std::sync::Arc;
 /// The longest segment, decoded, that can be a part of a prefix: more than any name may have.
 const SEGMENT_BYTES: usize = 1024;
 
+/// Segments of a prefix: more than any route has, and few enough to be walked without care.
+pub(crate) const SEGMENTS: usize = 64;
+
 /// Why a prefix was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadPrefix {
     /// It must be `/like/this/`.
     #[error("a prefix begins and ends with '/'")]
     Slashes,
+    /// Too many segments.
+    #[error("a prefix has at most 64 segments")]
+    Deep,
     /// An empty, dotted, overlong or badly escaped segment.
     #[error("a segment of the prefix is empty, made of dots, too long or badly escaped")]
     Segment,
@@ -66,6 +72,9 @@ pub(crate) fn segments(prefix: &str) -> Result<Vec<Box<[u8]>>, BadPrefix> {
         .strip_prefix('/')
         .and_then(|rest| rest.strip_suffix('/'))
         .ok_or(BadPrefix::Slashes)?;
+    if memchr::memchr_iter(b'/', inner.as_bytes()).count() >= SEGMENTS {
+        return Err(BadPrefix::Deep);
+    }
     inner
         .split('/')
         .map(|raw| {
@@ -110,13 +119,14 @@ impl<T> Trie<T> {
         };
         while !node.children.is_empty() {
             let end = memchr::memchr(b'/', rest).unwrap_or(rest.len());
-            let mut space = [0; SEGMENT_BYTES];
-            let Some(segment) = decode(&rest[..end], &mut space) else {
-                break;
-            };
-            if segment.len() < end && node.could_be_parted(segment) {
+            let raw = &rest[..end];
+            if memchr::memchr(b'%', raw).is_some() && node.could_be_parted(raw) {
                 return Err(Ambiguous);
             }
+            let mut space = [0; SEGMENT_BYTES];
+            let Some(segment) = decode(raw, &mut space) else {
+                break;
+            };
             let Some(next) = node.children.get(segment) else {
                 break;
             };
@@ -136,16 +146,14 @@ impl<T> Node<T> {
         self.value.is_none() && self.children.is_empty()
     }
 
-    /// Whether a segment with an escaped slash (or backslash) in it begins with the name of a child.
-    fn could_be_parted(&self, segment: &[u8]) -> bool {
-        let slash = |byte: &u8| matches!(byte, b'/' | b'\\');
-        if !segment.iter().any(slash) {
+    /// Whether a segment, of any length, with an escaped slash (or a backslash) in it begins with the name of a child.
+    fn could_be_parted(&self, raw: &[u8]) -> bool {
+        let Some(first) = parts(raw).find(|part| !part.is_empty()) else {
             return false;
-        }
-        segment
-            .split(slash)
-            .find(|part| !part.is_empty())
-            .is_some_and(|part| self.children.contains_key(part))
+        };
+        let mut space = [0; SEGMENT_BYTES];
+        first.len() < raw.len()
+            && decode(first, &mut space).is_some_and(|part| self.children.contains_key(part))
     }
 }
 
@@ -182,6 +190,21 @@ impl<T: Clone> Node<T> {
         }
         node
     }
+}
+
+/// What stands between the escaped slashes and the backslashes of a segment, still escaped.
+fn parts(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(raw);
+    std::iter::from_fn(move || {
+        let here = rest?;
+        let slash = (0..here.len()).find_map(|at| match here[at..] {
+            [b'%', b'2', b'f' | b'F', ..] | [b'%', b'5', b'c' | b'C', ..] => Some((at, 3)),
+            [b'\\', ..] => Some((at, 1)),
+            _ => None,
+        });
+        rest = slash.map(|(at, length)| &here[at + length..]);
+        Some(slash.map_or(here, |(at, _)| &here[..at]))
+    })
 }
 
 /// Undoes percent-encoding of a segment; `None` when it does not fit or is badly escaped.
@@ -273,6 +296,8 @@ mod tests {
         ] {
             assert_eq!(trie.find(path.as_bytes()), Err(Ambiguous), "{path}");
         }
+        let long = format!("/user/a%2F{}", "x".repeat(SEGMENT_BYTES));
+        assert_eq!(trie.find(long.as_bytes()), Err(Ambiguous));
         for path in ["/user/a/x%2Flab", "/user/b%2Fx", "/x%2Fuser/a"] {
             assert!(trie.find(path.as_bytes()).is_ok(), "{path}");
         }
@@ -313,6 +338,9 @@ mod tests {
         ] {
             assert_eq!(segments(prefix), Err(reason), "{prefix}");
         }
+        assert!(segments(&format!("/{}", "a/".repeat(SEGMENTS))).is_ok());
+        let deep = format!("/{}", "a/".repeat(SEGMENTS + 1));
+        assert_eq!(segments(&deep), Err(BadPrefix::Deep));
     }
 
     proptest! {
