@@ -325,6 +325,12 @@ impl Client {
         }
     }
 
+    /// Whether all that comes is a refusal with 503, or an end.
+    pub(crate) fn rest_is_refusal(&mut self) -> bool {
+        let rest = self.rest();
+        rest.is_empty() || rest.starts_with("HTTP/1.1 503 ")
+    }
+
     /// The bytes of the next chunk of a chunked body; empty at its end.
     pub(crate) fn chunk(&mut self) -> String {
         let mut line = String::new();

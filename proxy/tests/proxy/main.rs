@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod abuse;
 mod bad_input;
 mod control;
 mod harness;
