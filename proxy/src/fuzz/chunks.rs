@@ -59,6 +59,22 @@ pub(super) fn decode(bytes: &[u8]) -> Decoded {
     }
 }
 
+/// Whether each size of a whole body is a number without zeros before it or words behind it.
+pub(super) fn is_spelled_plainly(mut bytes: &[u8]) -> bool {
+    while let Some(line) = line(bytes) {
+        let size = size(line).unwrap_or_default();
+        let plain = format!("{size:x}\r\n");
+        if !line.eq_ignore_ascii_case(plain.as_bytes()) {
+            return false;
+        }
+        if size == 0 {
+            return true;
+        }
+        bytes = &bytes[line.len() + size as usize + 2..];
+    }
+    false
+}
+
 fn decode_trailers(bytes: &[u8], begin: usize, data: Vec<u8>) -> Decoded {
     let mut at = begin;
     let mut trailers = Vec::new();
@@ -158,6 +174,7 @@ pub fn chunks(bytes: &[u8]) {
                 length: walked.on.len(),
             };
             assert_eq!(decode(&walked.on), again, "what goes on is another body");
+            assert!(is_spelled_plainly(&walked.on), "a size is spelled oddly");
         }
         Decoded::Part(data) => {
             assert!(!walked.ended);

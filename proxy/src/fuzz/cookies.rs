@@ -8,6 +8,8 @@ use crate::table::{Hash, Revoked, credentials};
 
 /// A word that is a session's id and a token.
 const WORD: &[u8] = b"t0k";
+/// More lines only cost time.
+const LINES: usize = 24;
 /// Credentials of one request, at most.
 const MOST: usize = 64;
 
@@ -23,7 +25,7 @@ impl Brought {
     /// Lines that begin with `Authorization: ` or `Cookie: `; any other is the query.
     fn read(bytes: &[u8]) -> Self {
         let mut brought = Brought::default();
-        for line in bytes.split(|byte| *byte == b'\n') {
+        for line in bytes.split(|byte| *byte == b'\n').take(LINES) {
             if let Some(value) = line.strip_prefix(b"Authorization: ") {
                 brought.authorization.push(value.to_vec());
             } else if let Some(value) = line.strip_prefix(b"Cookie: ") {

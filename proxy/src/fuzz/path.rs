@@ -5,7 +5,7 @@ use crate::table::segments;
 use crate::table::trie::{Ambiguous, Trie};
 
 /// Prefixes that are always there.
-const PREFIXES: [&str; 8] = [
+const PREFIXES: [&str; 9] = [
     "/user/a/",
     "/user/a/lab/",
     "/user/a%20b/",
@@ -13,6 +13,7 @@ const PREFIXES: [&str; 8] = [
     "/hub/",
     "/a/",
     "/a/b/",
+    "/a/b/c/d/",
     "/b/",
 ];
 /// More prefixes that the bytes may bring.

@@ -1,7 +1,7 @@
 //! PROXY headers: whoever they name is whom they say, and not a byte behind them is taken.
 
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -50,16 +50,45 @@ pub fn proxy_header(bytes: &[u8]) {
     for ends in cuts(bytes) {
         assert_eq!(read_cut(bytes, &ends), found, "cut at {ends:?}");
     }
-    let (Some(peer), used) = found else {
-        return;
-    };
-    let (header, behind) = bytes.split_at(used);
-    let alone = read_cut(header, &[used]);
-    assert_eq!(alone, found, "what follows decides: {behind:?}");
-    match header.strip_prefix(b"\r\n\r\n\0\r\nQUIT\n") {
-        Some(rest) => check_version_2(rest, peer),
-        None => check_version_1(header, peer),
+    let (told, used) = found;
+    if let Some(rest) = bytes.strip_prefix(b"\r\n\r\n\0\r\nQUIT\n") {
+        let wanted = version_2(rest);
+        assert_eq!(told, wanted.map(|(peer, _)| peer));
+        assert!(wanted.is_none_or(|(_, length)| used == length));
+    } else if let Some(peer) = told {
+        check_version_1(&bytes[..used], peer);
+    } else {
+        // Of the first version only what is plain enough is held against the refusal.
+        let line = bytes.split_inclusive(|byte| *byte == b'\n').next();
+        let line = line.unwrap_or_default();
+        assert!(line.len() > 107 || line != b"PROXY UNKNOWN\r\n");
+        assert!(line.len() > 107 || !is_plain(line), "it is a header");
     }
+    if told.is_some() {
+        let (header, behind) = bytes.split_at(used);
+        assert_eq!(
+            read_cut(header, &[used]),
+            found,
+            "what follows decides: {behind:?}"
+        );
+    }
+}
+
+/// Whether a line is a header of two IPv4 addresses in their one spelling.
+fn is_plain(line: &[u8]) -> bool {
+    let words = || {
+        let text = std::str::from_utf8(line).ok()?;
+        let words: Vec<&str> = text.strip_suffix("\r\n")?.split(' ').collect();
+        let [_, _, source, destination, from, to] = words[..] else {
+            return None;
+        };
+        let source: Ipv4Addr = source.parse().ok()?;
+        let destination: Ipv4Addr = destination.parse().ok()?;
+        let (from, to): (u16, u16) = (from.parse().ok()?, to.parse().ok()?);
+        let again = format!("PROXY TCP4 {source} {destination} {from} {to}\r\n");
+        Some(again.as_bytes() == line)
+    };
+    words().unwrap_or_default()
 }
 
 fn check_version_1(line: &[u8], peer: Option<SocketAddr>) {
@@ -123,32 +152,24 @@ fn groups(text: &str) -> Option<Ipv6Addr> {
     Some(Ipv6Addr::new(a, b, c, d, e, f, g, last))
 }
 
-fn check_version_2(rest: &[u8], peer: Option<SocketAddr>) {
-    let length = usize::from(rest[2]) * 256 + usize::from(rest[3]);
-    assert_eq!(rest.len(), 4 + length);
-    let body = &rest[4..];
-    match (rest[0], rest[1], peer) {
-        (0x20, _, None) | (0x21, 0x00 | 0x31 | 0x32, None) => {}
-        (0x21, 0x11, Some(SocketAddr::V4(peer))) => {
-            let told = [
-                &peer.ip().octets()[..],
-                &body[4..8],
-                &peer.port().to_be_bytes(),
-            ]
-            .concat();
-            assert_eq!(body[..10], told);
-            assert!(length >= 12);
+/// Whom a header of the second version names, and its length; without its signature. `None` when it is none, or not whole.
+fn version_2(rest: &[u8]) -> Option<(Option<SocketAddr>, usize)> {
+    let (head, body) = rest.split_at_checked(4)?;
+    let length = usize::from(head[2]) * 256 + usize::from(head[3]);
+    let body = body.get(..length).filter(|_| length <= 4096)?;
+    let number = |at: usize| u16::from(body[at]) * 256 + u16::from(body[at + 1]);
+    let peer = match (head[0], head[1]) {
+        (0x20, _) | (0x21, 0x00 | 0x31 | 0x32) => None,
+        (0x21, 0x11) if length >= 12 => {
+            let address = Ipv4Addr::new(body[0], body[1], body[2], body[3]);
+            Some(SocketAddr::from((address, number(8))))
         }
-        (0x21, 0x21, Some(SocketAddr::V6(peer))) => {
-            let told = [
-                &peer.ip().octets()[..],
-                &body[16..32],
-                &peer.port().to_be_bytes(),
-            ]
-            .concat();
-            assert_eq!(body[..34], told);
-            assert!(length >= 36);
+        (0x21, 0x21) if length >= 36 => {
+            let groups: Vec<u16> = (0..16).step_by(2).map(number).collect();
+            let groups: [u16; 8] = groups.try_into().ok()?;
+            Some(SocketAddr::from((Ipv6Addr::from(groups), number(32))))
         }
-        other => panic!("{other:?} is nobody"),
-    }
+        _ => return None,
+    };
+    Some((peer, 12 + 4 + length))
 }

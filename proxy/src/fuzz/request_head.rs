@@ -24,7 +24,7 @@ struct Face {
     to: Option<(Leaf, Target)>,
 }
 
-static FACES: LazyLock<[Face; 5]> = LazyLock::new(|| {
+static FACES: LazyLock<[Face; 6]> = LazyLock::new(|| {
     let face = |settings, trusted, to: Option<(&str, usize)>| Face {
         settings,
         client: Client::new(([192, 0, 2, 1], 5).into(), Listener::Public, trusted),
@@ -38,6 +38,16 @@ static FACES: LazyLock<[Face; 5]> = LazyLock::new(|| {
         forwarded: Forwarded::Off,
         ..Settings::chp()
     };
+    let custom = |name: &str, value: &str| (name.into(), value.into());
+    let set = Settings {
+        custom_headers: vec![
+            custom("Host", "set.test"),
+            custom("X-Forwarded-For", "set"),
+            custom("X-Request-Id", "set"),
+            custom("X-Team", "set"),
+        ],
+        ..Settings::holt()
+    };
     let stripped = Settings {
         include_prefix: false,
         change_origin: true,
@@ -49,6 +59,7 @@ static FACES: LazyLock<[Face; 5]> = LazyLock::new(|| {
         face(Settings::holt(), true, None),
         face(Settings::chp(), false, Some(("http://t:81/base?z=1", 2))),
         face(stripped, false, Some(("http://t:81", 2))),
+        face(set, true, None),
     ]
 });
 
@@ -160,7 +171,13 @@ fn check_forwarded(head: &RequestHead<'_, '_>, visit: &Visit<'_>, face: &Face) {
     ] {
         assert_eq!(fields.count(end), 0, "{end} ends here: {shown:?}");
     }
-    if face.settings.marks {
+    let custom = &face.settings.custom_headers;
+    for (name, value) in custom {
+        let name = name.to_lowercase();
+        let told = fields.all(&name);
+        assert!(told.eq([value.as_bytes()]), "{name} is set: {shown:?}");
+    }
+    if face.settings.marks && custom.is_empty() {
         check_claims(&fields, face.trusted, &shown);
     }
     if fields.len() > LINES - ADDED {
@@ -182,6 +199,9 @@ fn check_forwarded(head: &RequestHead<'_, '_>, visit: &Visit<'_>, face: &Face) {
         .map(|(_, target)| target.authority.to_string());
     if face.settings.change_origin || wanted.host.is_none() {
         wanted.host = Some(authority.unwrap_or_else(|| "localhost".to_owned()));
+    }
+    if let Some((_, host)) = custom.iter().find(|(name, _)| &**name == "Host") {
+        wanted.host = Some(host.to_string());
     }
     if !face.settings.include_prefix {
         assert!(wanted.target.len() + 1 >= got.target.len(), "{shown:?}");
@@ -209,7 +229,13 @@ fn check_claims(fields: &Written, trusted: bool, shown: &str) {
     if !trusted {
         let mut told = fields.all("x-forwarded-for");
         assert_eq!(told.next(), Some(b"192.0.2.1".as_slice()), "{shown:?}");
-        for claim in ["forwarded", "x-real-ip", "x-scheme", "x-forwarded-prefix"] {
+        for claim in [
+            "forwarded",
+            "x-real-ip",
+            "client-ip",
+            "x-scheme",
+            "x-forwarded-prefix",
+        ] {
             assert_eq!(fields.count(claim), 0, "{shown:?}");
         }
         assert!(fields.all("x-forwarded-proto").eq([b"http"]), "{shown:?}");

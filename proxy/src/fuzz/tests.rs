@@ -122,14 +122,14 @@ macro_rules! targets {
 }
 
 targets! {
-    request_head: 600,
-    response_head: 300,
-    chunks: 1000,
-    passage: 200,
-    path: 1000,
-    frames: 1000,
-    proxy_header: 1000,
-    cookies: 300,
+    request_head: 1200,
+    response_head: 500,
+    chunks: 2000,
+    passage: 400,
+    path: 2000,
+    frames: 2000,
+    proxy_header: 2000,
+    cookies: 600,
 }
 
 #[test]
