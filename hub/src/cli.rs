@@ -88,7 +88,7 @@ enum Command {
     /// Role: the hub, when something else supervises.
     Hub(roles::HubArgs),
     /// Role: the proxy, when something else supervises.
-    Proxy(holt_proxy::cli::Args),
+    Proxy(Box<holt_proxy::cli::Args>),
 }
 
 impl Place {
@@ -168,7 +168,7 @@ impl Command {
             Self::Doctor(overrides) => doctor::run(overrides.load()?).await,
             Self::User(user) => user.run().await,
             Self::Hub(arguments) => roles::hub(arguments).await,
-            Self::Proxy(arguments) => roles::proxy(arguments).await,
+            Self::Proxy(arguments) => roles::proxy(*arguments).await,
         }
     }
 }

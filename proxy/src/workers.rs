@@ -93,9 +93,9 @@ async fn keep_house(edge: &Edge, alone: bool) {
 fn share_out(doors: Vec<Door>, count: usize) -> io::Result<Vec<Vec<Door>>> {
     let mut shares: Vec<Vec<Door>> = (0..count).map(|_| Vec::new()).collect();
     let given = doors.len();
-    for number in given..count {
+    for (number, share) in shares.iter_mut().enumerate().skip(given) {
         if let Some(door) = doors.get(number % given.max(1)) {
-            shares[number].push(door.try_clone()?);
+            share.push(door.try_clone()?);
         }
     }
     for (number, door) in doors.into_iter().enumerate() {

@@ -403,9 +403,7 @@ impl<'a> Exchange<'a> {
         }
         Poll::Ready(if now >= idle {
             Ended::Cut
-        } else if now >= silent {
-            self.failed(Kind::Silent)
-        } else if sending && self.up.is_blocked() {
+        } else if now >= silent || (sending && self.up.is_blocked()) {
             self.failed(Kind::Silent)
         } else if !sending && !taking {
             match self.sending {

@@ -211,14 +211,17 @@ fn append_forwarded(
             continue;
         }
         begin(to, name);
-        for line in lines.iter().filter(|line| line.field == field) {
-            to.extend_from_slice(line.value);
-            to.push(b',');
+        // Most requests say none: their lines need not be looked through for each.
+        if visit.forwarded {
+            for line in lines.iter().filter(|line| line.field == field) {
+                to.extend_from_slice(line.value);
+                to.push(b',');
+            }
         }
         to.extend_from_slice(own);
         to.extend_from_slice(b"\r\n");
     }
-    let said = lines.iter().any(|line| line.field == Field::ForwardedHost);
+    let said = visit.forwarded && lines.iter().any(|line| line.field == Field::ForwardedHost);
     if let Some(host) = visit.host
         && !said
         && !visit.websocket

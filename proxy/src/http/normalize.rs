@@ -29,6 +29,8 @@ pub(crate) struct Visit<'b> {
     pub(crate) websocket: bool,
     /// The client would send another request afterwards.
     pub(crate) keep: bool,
+    /// It says of whom it was forwarded.
+    pub(crate) forwarded: bool,
     /// It waits for `100 Continue` before it sends its body.
     pub(crate) expects: bool,
     /// The page that opens a websocket.
@@ -77,6 +79,7 @@ struct Gathered<'b> {
     connection_upgrade: bool,
     upgrade_websocket: bool,
     websocket_version: Option<&'b [u8]>,
+    forwarded: bool,
     expects: bool,
     origin: Option<&'b [u8]>,
     accept: Option<&'b [u8]>,
@@ -106,6 +109,7 @@ pub(crate) fn normalize<'b>(head: &RequestHead<'_, 'b>) -> Result<Visit<'b>, Fai
         navigation: !websocket && is_navigation(head.method, &gathered),
         websocket,
         keep: !gathered.close && (!head.old || gathered.keep_alive),
+        forwarded: gathered.forwarded,
         expects: gathered.expects,
         origin: gathered.origin,
         named: gathered.named,
@@ -120,11 +124,10 @@ fn gather<'b>(head: &RequestHead<'_, 'b>) -> Result<Gathered<'b>, Failure> {
     let mut gathered = Gathered::default();
     for line in head.lines.iter() {
         match line.field {
-            Field::Host => {
-                if gathered.host.replace(line.value).is_some() {
-                    return Err(malformed("there is more than one Host header"));
-                }
+            Field::Host if gathered.host.is_some() => {
+                return Err(malformed("there is more than one Host header"));
             }
+            Field::Host => gathered.host = Some(line.value),
             Field::ContentLength => gathered.said.take_length(line.value)?,
             Field::TransferEncoding => gathered.said.take_coding(line.value, head.old)?,
             Field::Connection => take_connection(&mut gathered, line.value)?,
@@ -135,12 +138,15 @@ fn gather<'b>(head: &RequestHead<'_, 'b>) -> Result<Gathered<'b>, Failure> {
             Field::Expect if !line.value.eq_ignore_ascii_case(b"100-continue") => {
                 return Err(Failure::new(Kind::Expectation));
             }
+            Field::ForwardedFor
+            | Field::ForwardedHost
+            | Field::ForwardedPort
+            | Field::ForwardedProto => gathered.forwarded = true,
             Field::Expect => gathered.expects = !head.old,
-            Field::Origin => {
-                if gathered.origin.replace(line.value).is_some() {
-                    return Err(malformed("there is more than one Origin header"));
-                }
+            Field::Origin if gathered.origin.is_some() => {
+                return Err(malformed("there is more than one Origin header"));
             }
+            Field::Origin => gathered.origin = Some(line.value),
             Field::Accept if gathered.accept.is_none() => gathered.accept = Some(line.value),
             Field::SecFetchMode => gathered.fetch_mode = Some(line.value),
             Field::SecWebSocketVersion => gathered.websocket_version = Some(line.value),

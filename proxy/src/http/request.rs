@@ -76,7 +76,7 @@ pub(crate) async fn fail(
     record.finished(status, true);
     if let Some(asked) = &reader.asked {
         let why = source_of(&failure);
-        tracing::error!(target: "chp", "{status} {} {} {why}", asked.method, asked.path());
+        tracing::error!(target: "chp", "{status} {} {why}", asked.shown());
     }
     match connection.write(&answer).await {
         Ok(()) if reader.keep => After::Again,
@@ -95,10 +95,6 @@ fn source_of(failure: &Failure) -> String {
 }
 
 /// What is to be done with a request.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is the one that always comes"
-)]
 enum Decision {
     Carry(Errand),
     /// Carried to a hub, and held while there is none.
@@ -329,11 +325,7 @@ fn reader(edge: &Edge, head: &RequestHead<'_, '_>, visit: &Visit<'_>) -> Reader 
 }
 
 /// What was asked for, in the words of the request, where somebody is told of it.
-fn asked(edge: &Edge, head: &RequestHead<'_, '_>) -> Option<Box<Asked>> {
-    edge.settings.stand_in.then(|| {
-        Box::new(Asked {
-            method: head.method_name.into(),
-            target: head.target.into(),
-        })
-    })
+fn asked(edge: &Edge, head: &RequestHead<'_, '_>) -> Option<Asked> {
+    let told = edge.settings.stand_in;
+    told.then(|| Asked::new(head.method_name, head.target))
 }

@@ -22,7 +22,7 @@ pub(crate) struct Reader {
     /// The path of a person's navigation; programs have none.
     pub(crate) person: Option<Box<str>>,
     /// What was asked for, where that is told.
-    pub(crate) asked: Option<Box<Asked>>,
+    pub(crate) asked: Option<Asked>,
     /// Whether only the head is wanted.
     pub(crate) head_only: bool,
     /// Whether the client speaks HTTP/1.0.
@@ -33,18 +33,33 @@ pub(crate) struct Reader {
     pub(crate) keep: bool,
 }
 
-/// What was asked for.
+/// What was asked for: method and target as they came, in one piece of memory, since it is made for every request.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
-    pub(crate) method: Box<str>,
-    /// The target as it came.
-    pub(crate) target: Box<str>,
-}
+pub(crate) struct Asked(Box<str>);
 
 impl Asked {
-    /// The target without its query, which may hold secrets.
+    /// Keeps them.
+    pub(crate) fn new(method: &str, target: &str) -> Self {
+        let mut both = String::with_capacity(method.len() + 1 + target.len());
+        both.push_str(method);
+        both.push(' ');
+        both.push_str(target);
+        Asked(both.into())
+    }
+
+    /// The target as it came.
+    pub(crate) fn target(&self) -> &str {
+        self.0.split_once(' ').map_or("", |(_, target)| target)
+    }
+
+    /// Method and target without its query, which may hold secrets.
+    pub(crate) fn shown(&self) -> &str {
+        self.0.split('?').next().unwrap_or_default()
+    }
+
+    /// The target without its query.
     pub(crate) fn path(&self) -> &str {
-        self.target.split('?').next().unwrap_or_default()
+        self.target().split('?').next().unwrap_or_default()
     }
 }
 
@@ -92,7 +107,7 @@ pub(crate) async fn failure(
         // What is no request is not worth asking anybody for a page.
         (_, Some(_)) if failure.phase == Phase::Normalize => {}
         (_, Some(pages)) => {
-            let asked = reader.asked.as_deref().map_or("", |asked| &asked.target);
+            let asked = reader.asked.as_ref().map_or("", Asked::target);
             page = pages.page(status, asked).await;
             own.kind = page.kind.as_deref();
             own.body = page.body.clone();
