@@ -1,14 +1,24 @@
-//! A head that we wrote, read in the plainest way: what any next hop may count on.
+//! A head that we took or wrote, read in the plainest way: what any next hop may count on.
+
+const LENGTH: &str = "content-length";
+const CODING: &str = "transfer-encoding";
+
+/// How a body ends.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    Chunks,
+    Length(Option<u64>),
+}
 
 /// Field lines: names in lower case, and values.
 #[derive(Debug)]
-pub(super) struct Written(Vec<(String, Vec<u8>)>);
+pub(super) struct Plain(Vec<(String, Vec<u8>)>);
 
-impl Written {
-    /// Reads a head, and checks what holds of every one that we write.
+impl Plain {
+    /// Reads a head that we took.
     ///
     /// # Panics
-    /// When a line could end elsewhere for somebody, or the body's end is said twice.
+    /// When a line could end elsewhere for somebody, or the body's end is said in more than one way.
     pub(super) fn read(head: &[u8]) -> Self {
         let shown = String::from_utf8_lossy(head);
         assert!(head.ends_with(b"\r\n\r\n"), "it has no end: {shown:?}");
@@ -46,20 +56,48 @@ impl Written {
             fields.len() + 2,
             "a line ends with LF alone: {shown:?}"
         );
-        let written = Written(fields);
-        let (length, coding) = ("content-length", "transfer-encoding");
+        let plain = Plain(fields);
         assert!(
-            written.count(length) + written.count(coding) <= 1,
+            plain.count(LENGTH) + plain.count(CODING) <= 1,
             "the body's end is said twice: {shown:?}"
         );
-        for (name, _) in &written.0 {
-            let dashed = name.replace('_', "-");
+        for length in plain.all(LENGTH) {
             assert!(
-                *name == dashed || ![length, coding].contains(&dashed.as_str()),
-                "somebody takes {name} for another: {shown:?}"
+                !length.is_empty() && length.iter().all(u8::is_ascii_digit),
+                "the length is no number: {shown:?}"
             );
         }
-        written
+        for coding in plain.all(CODING) {
+            assert!(coding.eq_ignore_ascii_case(b"chunked"), "{shown:?}");
+        }
+        plain
+    }
+
+    /// Reads a head that we wrote.
+    ///
+    /// # Panics
+    /// When somebody takes a field for another one.
+    pub(super) fn read_ours(head: &[u8]) -> Self {
+        let plain = Plain::read(head);
+        for (name, _) in &plain.0 {
+            let dashed = name.replace('_', "-");
+            assert!(
+                *name == dashed || ![LENGTH, CODING].contains(&dashed.as_str()),
+                "somebody takes {name} for another: {}",
+                head.escape_ascii()
+            );
+        }
+        plain
+    }
+
+    /// How the body ends by these lines alone: in chunks, or after so many bytes where a number is said.
+    pub(super) fn body(&self) -> Body {
+        if self.count(CODING) > 0 {
+            return Body::Chunks;
+        }
+        let number = self.all(LENGTH).next();
+        let text = number.map(String::from_utf8_lossy);
+        Body::Length(text.map(|text| text.parse().expect("it is a number that fits")))
     }
 
     /// The values of a field.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::cuts::cuts;
-use super::lines::Written;
+use super::lines::{Body, Plain};
 use crate::http::parsers::{
     BadHead, Changes, Framing, HeadKind, RequestHead, Scan, Visit, normalize, read_request, space,
     write_request,
@@ -113,6 +113,12 @@ pub fn request_head(bytes: &[u8]) {
     let Ok(visit) = normalize(&head) else {
         return;
     };
+    let wanted = match Plain::read(bytes.trim_ascii_start()).body() {
+        Body::Chunks => Framing::Chunked,
+        Body::Length(Some(0) | None) => Framing::None,
+        Body::Length(Some(length)) => Framing::Length(length),
+    };
+    assert_eq!(visit.said.of_request(), wanted);
     // That one is answered here.
     if visit.target == "*" {
         return;
@@ -160,7 +166,7 @@ fn write(head: &RequestHead<'_, '_>, visit: &Visit<'_>, face: &Face) -> Vec<u8> 
 fn check_forwarded(head: &RequestHead<'_, '_>, visit: &Visit<'_>, face: &Face) {
     let written = write(head, visit, face);
     let shown = String::from_utf8_lossy(&written);
-    let fields = Written::read(&written);
+    let fields = Plain::read_ours(&written);
     assert_eq!(fields.count("host"), 1, "{shown:?}");
     for end in [
         "keep-alive",
@@ -222,7 +228,7 @@ fn check_forwarded(head: &RequestHead<'_, '_>, visit: &Visit<'_>, face: &Face) {
 }
 
 /// Who asked is our word, or that of somebody we trust.
-fn check_claims(fields: &Written, trusted: bool, shown: &str) {
+fn check_claims(fields: &Plain, trusted: bool, shown: &str) {
     assert!(fields.all("x-holt-listener").eq([b"public"]), "{shown:?}");
     assert_eq!(fields.count("x-request-id"), 1, "{shown:?}");
     assert_eq!(fields.count("x-forwarded-for"), 1, "{shown:?}");

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::cuts::cuts;
-use super::lines::Written;
+use super::lines::{Body, Plain};
 use super::request_head::scan_cut;
 use crate::http::Settings;
 use crate::http::parsers::{
@@ -55,18 +55,36 @@ pub fn response_head(bytes: &[u8]) {
             host: Some("hub.test"),
             target: &TARGET,
         };
-        check_told(&head, asked, &SETTINGS[usize::from(is(4))]);
+        check_told(
+            &bytes[..length],
+            &head,
+            asked,
+            &SETTINGS[usize::from(is(4))],
+        );
     }
 }
 
-fn check_told(head: &ResponseHead<'_, '_>, asked: Asked<'_>, settings: &Settings) {
+fn check_told(bytes: &[u8], head: &ResponseHead<'_, '_>, asked: Asked<'_>, settings: &Settings) {
     let mut written = Vec::new();
     let Ok(answer) = write_answer(&mut written, head, asked, settings) else {
         return;
     };
     let shown = format!("{:?} for {asked:?}", String::from_utf8_lossy(&written));
-    let fields = Written::read(&written);
+    let fields = Plain::read_ours(&written);
     let interim = answer.status < 200;
+    let came = Plain::read(bytes);
+    let wanted = match came.body() {
+        _ if asked.method == Method::Head || matches!(answer.status, ..200 | 204 | 304) => {
+            Framing::None
+        }
+        Body::Chunks => Framing::Chunked,
+        Body::Length(Some(0)) => Framing::None,
+        Body::Length(Some(length)) => Framing::Length(length),
+        Body::Length(None) => Framing::UntilClose,
+    };
+    assert_eq!(answer.comes, wanted, "{shown}");
+    let locations = came.count("location");
+    assert_eq!(fields.count("location"), locations, "{shown}");
     check_fields(&fields, answer, asked, &shown);
     if fields.len() > LINES - ADDED {
         return;
@@ -92,7 +110,7 @@ fn check_told(head: &ResponseHead<'_, '_>, asked: Asked<'_>, settings: &Settings
     }
 }
 
-fn check_fields(fields: &Written, answer: Answer, asked: Asked<'_>, shown: &str) {
+fn check_fields(fields: &Plain, answer: Answer, asked: Asked<'_>, shown: &str) {
     let interim = answer.status < 200;
     let codings = fields.count("transfer-encoding");
     for end in [
