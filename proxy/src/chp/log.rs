@@ -19,7 +19,7 @@ use super::routes;
 use super::time::write_moment;
 
 /// What is said in the words of configurable-http-proxy.
-pub(super) const TARGET: &str = "chp";
+pub(super) const TARGET: &str = crate::http::STAND_IN_LOG;
 
 /// Reads a level by the names of configurable-http-proxy and of Python.
 pub(super) fn level(text: &str) -> Option<LevelFilter> {

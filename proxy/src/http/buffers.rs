@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::thread::LocalKey;
 
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -14,7 +15,7 @@ use super::socket::Socket;
 
 /// Bytes of a buffer: the most that one read brings, and the most that a head may have.
 pub(crate) const BUFFER: usize = 64 * 1024;
-/// Buffers that a thread keeps for the next read.
+/// Buffers, and memories of heads, that a thread keeps for the next.
 const KEPT: usize = 64;
 
 /// The largest memory of a head that is kept for the next one.
@@ -36,12 +37,7 @@ pub(crate) fn take_head() -> Vec<u8> {
 pub(crate) fn keep_head(mut head: Vec<u8>) {
     if (1..=HEAD).contains(&head.capacity()) {
         head.clear();
-        let _ = HEADS.try_with(|kept| {
-            let mut kept = kept.borrow_mut();
-            if kept.len() < KEPT {
-                kept.push(head);
-            }
-        });
+        keep(&HEADS, head);
     }
 }
 
@@ -51,12 +47,13 @@ fn take() -> Box<[u8]> {
         .unwrap_or_else(|| vec![0; BUFFER].into_boxed_slice())
 }
 
-fn give_back(buffer: Box<[u8]>) {
+/// Keeps memory for whoever needs some next.
+fn keep<T>(place: &'static LocalKey<RefCell<Vec<T>>>, memory: T) {
     // A thread that ends has nowhere to keep it.
-    let _ = BUFFERS.try_with(|kept| {
+    let _ = place.try_with(|kept| {
         let mut kept = kept.borrow_mut();
         if kept.len() < KEPT {
-            kept.push(buffer);
+            kept.push(memory);
         }
     });
 }
@@ -101,7 +98,7 @@ impl Inbox {
         self.start = 0;
         self.end = 0;
         if let Some(buffer) = self.buffer.take() {
-            give_back(buffer);
+            keep(&BUFFERS, buffer);
         }
     }
 
@@ -128,6 +125,20 @@ impl Inbox {
             self.clear();
         }
         polled.map_ok(|()| read)
+    }
+}
+
+impl Inbox {
+    /// Watches for the end of who sends: ready when there was one. What comes meanwhile is kept, as far as there is room; when it
+    /// is full nothing is watched any more, and nothing wakes the task.
+    pub(crate) fn poll_gone(&mut self, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.is_full() {
+            match ready!(self.poll_fill(socket, cx)) {
+                Ok(read) if read > 0 => {}
+                Ok(_) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
     }
 }
 

@@ -13,7 +13,7 @@ use super::buffers::Inbox;
 use super::exchange::ClientEnd;
 use super::failure::{Failure, Kind};
 use super::head::{self, Scan};
-use super::patience::Patience;
+use super::patience::{Patience, after};
 use super::relay::Relay;
 use super::request;
 use super::respond::{self, Reader};
@@ -45,6 +45,19 @@ pub(crate) enum After {
     Cut,
     /// The connection is a websocket now.
     Relay(Box<Relay>),
+}
+
+/// Whether a connection goes on after an answer, as the answer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    Yes,
+    No,
+}
+
+impl From<bool> for Keep {
+    fn from(keep: bool) -> Self {
+        if keep { Keep::Yes } else { Keep::No }
+    }
 }
 
 /// What comes next on a connection.
@@ -100,10 +113,7 @@ async fn serve_requests(edge: Arc<Edge>, socket: Socket, client: Client) -> Opti
                 let (_, answer) =
                     respond::failure(&failure, &reader, &connection.edge.settings).await;
                 tracing::debug!(%failure, "A connection brought no request");
-                match connection.write(&answer).await {
-                    Ok(()) => After::Close,
-                    Err(_) => After::Cut,
-                }
+                connection.answer(&answer, Keep::No).await
             }
         };
         match after {
@@ -166,7 +176,7 @@ impl Connection {
         if let Some(silence) = settings.client_silence {
             patience = patience.min(silence);
         }
-        let deadline = since.saturating_add(millis(patience));
+        let deadline = after(*since, patience);
         ready!(self.patience.poll_until(cx, steady_ms(), deadline));
         Poll::Ready(if self.inbox.is_empty() {
             Next::End
@@ -184,9 +194,18 @@ impl Connection {
         }
     }
 
+    /// Gives an answer of our own, and tells what becomes of the connection.
+    pub(crate) async fn answer(&mut self, answer: &[u8], keep: Keep) -> After {
+        match (self.write(answer).await, keep) {
+            (Ok(()), Keep::Yes) => After::Again,
+            (Ok(()), Keep::No) => After::Close,
+            (Err(_), _) => After::Cut,
+        }
+    }
+
     /// Says something to the client, as long as it listens.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let deadline = steady_ms().saturating_add(millis(self.edge.settings.stall));
+        let deadline = after(steady_ms(), self.edge.settings.stall);
         let mut written = 0;
         poll_fn(|cx| {
             while written < bytes.len() {
@@ -207,7 +226,7 @@ impl Connection {
 
     /// Reads more of what the client sends; zero is its end. Ends with an error after the stall's time.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
-        let deadline = steady_ms().saturating_add(millis(self.edge.settings.stall));
+        let deadline = after(steady_ms(), self.edge.settings.stall);
         poll_fn(|cx| {
             if let Poll::Ready(read) = self.inbox.poll_fill(&mut self.socket, cx) {
                 return Poll::Ready(read);
@@ -220,23 +239,13 @@ impl Connection {
 
     /// Ends when the client went away. What it sends meanwhile is kept, as far as there is room.
     pub(crate) async fn gone(&mut self) {
-        poll_fn(|cx| {
-            while !self.inbox.is_full() {
-                match self.inbox.poll_fill(&mut self.socket, cx) {
-                    Poll::Ready(Ok(read)) if read > 0 => {}
-                    Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => break,
-                }
-            }
-            Poll::Pending
-        })
-        .await;
+        poll_fn(|cx| self.inbox.poll_gone(&mut self.socket, cx)).await;
     }
 
     /// Ends our side and lets the client read what was said: closing over bytes that were not read would reset the connection
     /// and could take the answer with it.
     async fn linger(&mut self) {
-        let deadline = steady_ms() + millis(LINGER);
+        let deadline = after(steady_ms(), LINGER);
         let mut ended = false;
         poll_fn(|cx| {
             if !ended && self.socket.poll_end_writing(cx).is_pending() {
@@ -255,8 +264,4 @@ impl Connection {
         })
         .await;
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -12,7 +12,7 @@ use super::failure::{Failure, Kind};
 use super::framing::Framing;
 use super::head::{self, BadHead, Scan, read_response, space};
 use super::passage::{Broken, Passage};
-use super::patience::Patience;
+use super::patience::{Patience, after};
 use super::settings::Settings;
 use super::socket::Socket;
 use super::upstream::Upstream;
@@ -220,16 +220,10 @@ impl<'a> Exchange<'a> {
             }
         }
         // What follows a body that was not sent whole belongs to nobody.
-        if matches!(self.sending, Sending::Whole) {
-            while !self.client.inbox.is_full() {
-                match self.client.inbox.poll_fill(self.client.socket, cx) {
-                    Poll::Pending => break,
-                    Poll::Ready(Ok(read)) if read > 0 => {}
-                    Poll::Ready(_) => return Some(Ended::Cut),
-                }
-            }
-        }
-        None
+        let client = &mut self.client;
+        let gone = matches!(self.sending, Sending::Whole)
+            && client.inbox.poll_gone(client.socket, cx).is_ready();
+        gone.then_some(Ended::Cut)
     }
 
     fn failed(&self, kind: Kind) -> Ended {
@@ -306,12 +300,10 @@ impl<'a> Exchange<'a> {
     }
 
     fn upstream_ended(&mut self, error: Option<std::io::Error>) -> Ended {
+        // What refused the request came first, and says more.
         match std::mem::replace(&mut self.sending, Sending::Whole) {
             Sending::Refused(first) => Ended::Lost(Some(first)),
-            other => {
-                self.sending = other;
-                Ended::Lost(error)
-            }
+            Sending::Goes | Sending::Whole => Ended::Lost(error),
         }
     }
 
@@ -364,9 +356,6 @@ impl<'a> Exchange<'a> {
 
     /// Whether somebody was silent for too long; else the task is woken when it would be.
     fn poll_patience(&mut self, cx: &mut Context<'_>, now: u64) -> Poll<Ended> {
-        let after = |moved: u64, patience: std::time::Duration| {
-            moved.saturating_add(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX))
-        };
         let sending = matches!(self.sending, Sending::Goes);
         let taking = match &self.down {
             Down::Answer(passage, _) | Down::Interim(passage) => passage.is_blocked(),

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::Edge;
 use super::answer::Asked;
 use super::connection::{After, Connection};
 use super::exchange::{Exchange, Outcome};
@@ -22,6 +21,7 @@ use super::respond::Reader;
 use super::route::{Place, Way};
 use super::upgrade::upgrade;
 use super::upstream::{ConnectError, Upstream, Wanted};
+use super::{Edge, STAND_IN_LOG};
 use crate::metrics::Present;
 use crate::table::{Hash, Target};
 
@@ -61,7 +61,7 @@ pub(crate) async fn forward(connection: &mut Connection, mut errand: Errand) -> 
     }
     if let (Some(asked), Way::Server(_, target)) = (&errand.reader.asked, &errand.way) {
         let kind = if errand.websocket { "WS" } else { "WEB" };
-        tracing::debug!(target: "chp", "PROXY {kind} {} to {target}", asked.path());
+        tracing::debug!(target: STAND_IN_LOG, "PROXY {kind} {} to {target}", asked.path());
     }
     let mut wanted = Wanted::Any;
     for _ in 0..ATTEMPTS {

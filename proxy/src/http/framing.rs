@@ -114,11 +114,10 @@ impl Said {
 }
 
 fn other_coding(value: &[u8]) -> BadFraming {
-    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let sound = value
         .split(|byte| *byte == b',')
         .map(<[u8]>::trim_ascii)
-        .all(|word| !word.is_empty() && word.iter().all(token));
+        .all(|word| !word.is_empty() && word.iter().all(is_token));
     let mut codings: Vec<&[u8]> = words(value).collect();
     let last = codings.pop().unwrap_or_default();
     let is = |word: &[u8], known: &[u8]| word.eq_ignore_ascii_case(known);
@@ -129,6 +128,11 @@ fn other_coding(value: &[u8]) -> BadFraming {
         return BadFraming::Ambiguous("Transfer-Encoding can only be 'chunked', once");
     }
     BadFraming::Coding
+}
+
+/// Whether a byte may stand in a token (RFC 9110, section 5.6.2).
+fn is_token(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
 /// A number written with digits alone.
@@ -322,11 +326,10 @@ impl Chunks {
         if self.trailers > TRAILERS {
             return Err(BadChunk("the trailers are too long"));
         }
-        let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
         let colon = memchr::memchr(b':', line).filter(|at| *at > 0);
         let sound = colon.is_some_and(|at| {
             let value = |byte: &u8| *byte >= b' ' && *byte != 127 || *byte == b'\t';
-            line[..at].iter().all(token) && line[at + 1..].iter().all(value)
+            line[..at].iter().all(is_token) && line[at + 1..].iter().all(value)
         });
         if sound {
             Ok(Piece::Trailer(end + 1))

@@ -44,12 +44,12 @@ pub(crate) fn write_request(
         let host = changes
             .to
             .map_or("localhost", |(_, target)| &*target.authority);
-        put(to, b"Host", &[host.as_bytes()]);
+        put(to, b"Host", host.as_bytes());
     }
     if let Some(cookies) = &changes.cookies
         && !cookies.is_empty()
     {
-        put(to, b"Cookie", &[cookies]);
+        put(to, b"Cookie", cookies);
     }
     if !changes.held {
         visit.said.write(to);
@@ -63,13 +63,13 @@ pub(crate) fn write_request(
         Forwarded::Replace => replace_forwarded(to, &head.lines, visit, client, settings),
     }
     if settings.marks {
-        put(to, b"X-Holt-Listener", &[client.listener.name().as_bytes()]);
+        put(to, b"X-Holt-Listener", client.listener.name().as_bytes());
         if !custom("x-request-id") {
             write_id(to, &head.lines, client);
         }
     }
     for (name, value) in &settings.custom_headers {
-        put(to, name.as_bytes(), &[value.as_bytes()]);
+        put(to, name.as_bytes(), value.as_bytes());
     }
     to.extend_from_slice(b"\r\n");
 }
@@ -121,12 +121,9 @@ fn is_custom(settings: &Settings, name: &[u8]) -> bool {
         .any(|(custom, _)| custom.as_bytes().eq_ignore_ascii_case(name))
 }
 
-fn put(to: &mut Vec<u8>, name: &[u8], value: &[&[u8]]) {
-    to.extend_from_slice(name);
-    to.extend_from_slice(b": ");
-    for part in value {
-        to.extend_from_slice(part);
-    }
+fn put(to: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    begin(to, name);
+    to.extend_from_slice(value);
     to.extend_from_slice(b"\r\n");
 }
 
@@ -227,7 +224,7 @@ fn append_forwarded(
         && !visit.websocket
         && !is_custom(settings, b"x-forwarded-host")
     {
-        put(to, b"X-Forwarded-Host", &[host.as_bytes()]);
+        put(to, b"X-Forwarded-Host", host.as_bytes());
     }
 }
 
@@ -268,14 +265,14 @@ fn replace_forwarded(
     if let Some(name) = visit.host
         && !host
     {
-        put(to, b"X-Forwarded-Host", &[name.as_bytes()]);
+        put(to, b"X-Forwarded-Host", name.as_bytes());
     }
     if !proto {
         let proto: &[u8] = if settings.secure { b"https" } else { b"http" };
-        put(to, b"X-Forwarded-Proto", &[proto]);
+        put(to, b"X-Forwarded-Proto", proto);
     }
     if !port_said {
-        put(to, b"X-Forwarded-Port", &[port(visit, settings)]);
+        put(to, b"X-Forwarded-Port", port(visit, settings));
     }
 }
 

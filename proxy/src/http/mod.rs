@@ -16,7 +16,7 @@ use crate::table::{Live, Revoked};
 pub(crate) use self::connection::serve;
 pub(crate) use self::respond::too_many_connections;
 pub(crate) use self::seats::Seats;
-pub(crate) use self::settings::{Forwarded, Page, Pages, Settings};
+pub(crate) use self::settings::{Forwarded, Page, Pages, STAND_IN_LOG, Settings};
 pub(crate) use self::socket::{PlainSocket, Socket};
 pub(crate) use self::upstream::{ConnectError, connect};
 

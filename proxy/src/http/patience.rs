@@ -17,6 +17,11 @@ const COARSE: Duration = Duration::from_millis(5);
 /// No timer is set further away.
 const FAR: Duration = Duration::from_secs(24 * 3600);
 
+/// The deadline so long after a moment, both in milliseconds of the steady clock.
+pub(crate) fn after(moment: u64, wait: Duration) -> u64 {
+    moment.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// The timer of one task. It must be polled by that task alone.
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
@@ -39,7 +44,7 @@ impl Patience {
         // Far away is far enough: it is looked at again then.
         let wait = Duration::from_millis(deadline - now).min(FAR);
         let at = Instant::now() + wait + COARSE;
-        self.fires = now.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        self.fires = after(now, wait);
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         timer.as_mut().reset(at);
         // Registers the task; and truly so: a task that has used up its turn would be told Pending without being registered.

@@ -15,7 +15,7 @@ use tokio::io::AsyncWrite;
 use super::Edge;
 use super::buffers::Inbox;
 use super::frames::Frames;
-use super::patience::Patience;
+use super::patience::{Patience, after};
 use super::route::Place;
 use super::seats::Seat;
 use super::socket::Socket;
@@ -81,7 +81,7 @@ impl Relay {
     pub(crate) fn new(edge: Arc<Edge>, beginning: Beginning) -> Self {
         let settings = &edge.settings;
         let frames = |wanted: bool| wanted.then(Box::<Frames>::default);
-        let up = Direction {
+        let mut up = Direction {
             first: Vec::new(),
             frames: frames(settings.ignore_control_frames),
             counts: true,
@@ -97,7 +97,6 @@ impl Relay {
             inbox: beginning.from_upstream,
             state: State::Open,
         };
-        let mut up = up;
         // What came before the upstream's agreement counts as well.
         if !up.inbox.is_empty()
             && up.is_use()
@@ -168,8 +167,7 @@ impl Relay {
         if std::mem::take(&mut self.up.moved) | std::mem::take(&mut self.down.moved) {
             self.moved = now;
         }
-        let silence = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
-        let deadline = self.moved.saturating_add(silence);
+        let deadline = after(self.moved, silence);
         self.patience
             .get_or_insert_with(Box::default)
             .poll_until(cx, now, deadline)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::buffers::take_head;
-use super::connection::{After, Connection};
+use super::connection::{After, Connection, Keep};
 use super::failure::{Failure, Kind};
 use super::fields::Field;
 use super::forward::{Errand, forward, forward_held};
@@ -14,7 +14,7 @@ use super::normalize::{Visit, is_hub_api, normalize};
 use super::record::Record;
 use super::respond::{self, Asked, Reader};
 use super::route::{self, Found, Place, Way};
-use super::{Client, Edge, Listener};
+use super::{Client, Edge, Listener, STAND_IN_LOG};
 use crate::table::{Hash, TooManyCredentials, credentials};
 
 /// Carries the request whose head is at the front of the inbox, and tells what becomes of the connection.
@@ -48,11 +48,7 @@ pub(crate) async fn handle(connection: &mut Connection, length: usize) -> After 
             }
             Decision::Answer(answer, keep) => {
                 connection.inbox.consume(length);
-                return match connection.write(&answer).await {
-                    Ok(()) if keep => After::Again,
-                    Ok(()) => After::Close,
-                    Err(_) => After::Cut,
-                };
+                return connection.answer(&answer, keep).await;
             }
             Decision::Refuse(failure, reader, record) => {
                 connection.inbox.consume(length);
@@ -76,13 +72,9 @@ pub(crate) async fn fail(
     record.finished(status, true);
     if let Some(asked) = &reader.asked {
         let why = source_of(&failure);
-        tracing::error!(target: "chp", "{status} {} {why}", asked.shown());
+        tracing::error!(target: STAND_IN_LOG, "{status} {} {why}", asked.shown());
     }
-    match connection.write(&answer).await {
-        Ok(()) if reader.keep => After::Again,
-        Ok(()) => After::Close,
-        Err(_) => After::Cut,
-    }
+    connection.answer(&answer, reader.keep.into()).await
 }
 
 /// The last cause of a failure, which says what the system said.
@@ -101,7 +93,7 @@ enum Decision {
     Hold(Errand),
     Wait(Pending),
     /// An answer of our own, and whether the connection goes on.
-    Answer(Vec<u8>, bool),
+    Answer(Vec<u8>, Keep),
     Refuse(Failure, Reader, Record),
 }
 
@@ -204,11 +196,17 @@ fn answer_here(edge: &Edge, head: &RequestHead<'_, '_>, visit: &Visit<'_>) -> Op
     let reader = || reader(edge, head, visit);
     if visit.target == "*" {
         let reader = reader();
-        return Some(Decision::Answer(respond::options(&reader), reader.keep));
+        return Some(Decision::Answer(
+            respond::options(&reader),
+            reader.keep.into(),
+        ));
     }
     if edge.settings.health == Some(visit.target) && !visit.websocket {
         let reader = reader();
-        return Some(Decision::Answer(respond::health(&reader), reader.keep));
+        return Some(Decision::Answer(
+            respond::health(&reader),
+            reader.keep.into(),
+        ));
     }
     None
 }
@@ -253,19 +251,17 @@ fn check_revoked(
         lines.map(|line| line.value)
     };
     let left = revoked.cookies_left(lines(Field::Cookie));
-    let mut cookies: Vec<&[u8]> = match &left {
+    let cookies: Vec<&[u8]> = match &left {
         Some(left) => vec![left],
         None => lines(Field::Cookie).collect(),
     };
-    let credentials = credentials(lines(Field::Authorization), cookies.drain(..), query).map_err(
-        |TooManyCredentials| {
+    let credentials = credentials(lines(Field::Authorization), cookies.into_iter(), query)
+        .map_err(|TooManyCredentials| {
             Failure::new(Kind::Malformed("the request carries too many credentials"))
-        },
-    )?;
+        })?;
     if revoked.holds(&credentials) {
         return Err(Failure::new(Kind::Revoked));
     }
-    drop(cookies);
     Ok((left, credentials))
 }
 

@@ -73,6 +73,9 @@ pub(crate) struct Settings {
     pub(crate) upstream_tls: Option<TlsConnector>,
 }
 
+/// Where lines of the log go that are written in configurable-http-proxy's own words.
+pub(crate) const STAND_IN_LOG: &str = "chp";
+
 /// What is told to the upstream of who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Forwarded {
