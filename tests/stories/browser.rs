@@ -16,8 +16,19 @@ use holt_tests::wait::eventually;
 const PAGE: Duration = Duration::from_secs(30);
 const LAB: Duration = Duration::from_secs(90);
 
-/// A cell's number and what is printed below it, wherever it stands.
+/// What is printed below each cell, in order.
 const OUTPUTS: &str = "return Array.from(document.querySelectorAll('.jp-Cell .jp-OutputArea-output')).map(o => o.innerText.trim()).join('|')";
+
+/// The last cell, which is an empty one: running it makes another.
+const LAST_CELL: &str = ".jp-Notebook .jp-Cell:last-of-type .jp-InputArea-editor .cm-content";
+
+/// All that tells why a cell did not run: prompts with their code, the kernel's state, websockets.
+const STATE: &str = "return JSON.stringify({ \
+    cells: Array.from(document.querySelectorAll('.jp-Notebook .jp-Cell')).map(c => c.innerText), \
+    kernel: Array.from(document.querySelectorAll('.jp-Notebook-ExecutionIndicator')).map(e => e.dataset.status), \
+    keyboard: document.activeElement && document.activeElement.className, \
+    dialogs: Array.from(document.querySelectorAll('.jp-Dialog')).map(d => d.innerText), \
+    sockets: window.__sockets})";
 
 async fn hub() -> Result<Hub> {
     docker::engine_answers().await?;
@@ -28,24 +39,39 @@ async fn hub() -> Result<Hub> {
         .await
 }
 
+/// Types into the last cell until it says so: while JupyterLab is still arranging a new notebook it takes the keyboard away.
+async fn write_cell(chrome: &Chrome, code: &str) -> Result<()> {
+    let written = format!("return document.querySelector('{LAST_CELL}').innerText");
+    eventually(&format!("the last cell says {code}"), PAGE, || async {
+        let attempt = async {
+            chrome.click(LAST_CELL, PAGE).await?;
+            let cell = chrome.element(LAST_CELL, PAGE).await?;
+            let all = format!("{}a{}", char::from(Key::Control), char::from(Key::Null));
+            cell.send_keys(&all).await?;
+            cell.send_keys(code).await?;
+            chrome.script(&written).await
+        };
+        match attempt.await {
+            Ok(text) if text.as_str() == Some(code) => Ok(()),
+            Ok(text) => Err(text.to_string()),
+            Err(error) => Err(format!("{error:#}")),
+        }
+    })
+    .await
+}
+
 /// Types a cell and runs it, and waits until `expected` is among what is printed.
 async fn run_cell(chrome: &Chrome, code: &str, expected: &str) -> Result<()> {
-    // The last cell is an empty one: running it has made another.
-    chrome
-        .click(
-            ".jp-Notebook .jp-Cell:last-of-type .jp-InputArea-editor .cm-content",
-            PAGE,
-        )
-        .await?;
-    chrome.type_keys(code).await?;
+    write_cell(chrome, code).await?;
     let enter = format!(
         "{}{}{}",
         char::from(Key::Shift),
         char::from(Key::Enter),
         char::from(Key::Null)
     );
-    chrome.type_keys(&enter).await?;
-    eventually(&format!("{code} prints {expected}"), PAGE, || async {
+    let cell = chrome.element(LAST_CELL, PAGE).await?;
+    cell.send_keys(&enter).await?;
+    let printed = eventually(&format!("{code} prints {expected}"), PAGE, || async {
         let printed = chrome.script(OUTPUTS).await.map_err(|e| format!("{e:#}"))?;
         let printed = printed.as_str().unwrap_or_default().to_owned();
         if printed.split('|').any(|one| one == expected) {
@@ -54,7 +80,13 @@ async fn run_cell(chrome: &Chrome, code: &str, expected: &str) -> Result<()> {
             Err(printed)
         }
     })
-    .await
+    .await;
+    if printed.is_err() {
+        let _ = chrome.picture("story-cell-not-run").await;
+        let state = chrome.script(STATE).await?;
+        return printed.context(state.as_str().unwrap_or_default().to_owned());
+    }
+    Ok(())
 }
 
 /// The kernel's websocket, as this page has it open.

@@ -176,29 +176,51 @@ impl Figure {
                 rule: Rule::PartOf("nginx", 1.0),
                 ..base
             }],
-            Self::Workers if peers.contains(&Peer::Holt) => vec![workers(base)],
+            Self::Workers if peers.contains(&Peer::Holt) => workers(&base),
             Self::Workers => Vec::new(),
             Self::Bulk => bulk(&base, effort.bytes),
         }
     }
 }
 
-/// Ours with one worker and with two, both free to use all processors, also the load generator's.
-fn workers(base: Series) -> Series {
-    let ours = Peer::Holt.usual();
-    let with = |workers, name| Contestant {
+/// With one worker and with two: on the proxies' processor, as in every figure, which shows what workers cost each other there; and all
+/// free to use every processor, also the load generator's, which adds what the machine takes for spreading work that thin. nginx, where
+/// it takes part, shows how much of it any program pays.
+fn workers(base: &Series) -> Vec<Series> {
+    let with = |peer: Peer, workers, name| Contestant {
         workers,
         name,
-        ..ours
+        ..peer.usual()
     };
-    Series {
-        name: "workers",
-        title: "processor time per small request by number of workers, 64 connections, all on both processors".to_owned(),
-        contestants: vec![with(2, "holt"), with(1, "one worker")],
-        rule: Rule::PartOf("one worker", 1.15),
-        cpus: vec![PROXY_CPU, LOAD_CPU],
-        ..base
+    let mut contestants = vec![
+        with(Peer::Holt, 2, "holt"),
+        with(Peer::Holt, 1, "one worker"),
+    ];
+    if base.contestants.iter().any(|one| one.peer == Peer::Nginx) {
+        contestants.push(with(Peer::Nginx, 2, "nginx, two"));
+        contestants.push(with(Peer::Nginx, 1, "nginx, one"));
     }
+    let on = |name, place, cpus| Series {
+        name,
+        title: format!(
+            "processor time per small request by number of workers, 64 connections, {place}"
+        ),
+        contestants: contestants.clone(),
+        kind: base.kind,
+        connections: base.connections,
+        value: base.value,
+        rule: Rule::PartOf("one worker", 1.15),
+        cpus,
+        is_fresh: false,
+    };
+    vec![
+        on("workers", "on one processor", vec![PROXY_CPU]),
+        on(
+            "workers-free",
+            "all on both processors",
+            vec![PROXY_CPU, LOAD_CPU],
+        ),
+    ]
 }
 
 fn bulk(base: &Series, bytes: u64) -> Vec<Series> {

@@ -41,7 +41,7 @@ pub(crate) struct Contestant {
     pub(crate) peer: Peer,
     /// Its name in tables.
     pub(crate) name: &'static str,
-    /// Threads or processes that move bytes; only ours can have more than one here.
+    /// Threads or processes that move bytes; only ours and nginx can have more than one here.
     pub(crate) workers: usize,
     /// Bytes of a relay buffer, where the program has a setting for it and its default is not meant.
     pub(crate) buffer: Option<usize>,

@@ -1,4 +1,4 @@
-//! nginx with one worker, tuned as one would for this work: connections to the upstream are kept, nothing is logged, and bulk is not
+//! nginx, tuned as one would for this work: connections to the upstream are kept, nothing is logged, and bulk is not
 //! buffered on disk.
 
 use std::fmt::Write as _;
@@ -30,6 +30,7 @@ fn settings(contestant: &Contestant, upstream: u16, port: u16) -> Result<String>
         false => "",
     };
     let kept = contestant.kept;
+    let workers = contestant.workers;
     let buffer = match contestant.buffer {
         Some(bytes) => format!(
             "proxy_buffer_size {bytes};
@@ -66,7 +67,7 @@ fn settings(contestant: &Contestant, upstream: u16, port: u16) -> Result<String>
 {user}
 pid nginx.pid;
 error_log stderr warn;
-worker_processes 1;
+worker_processes {workers};
 worker_rlimit_nofile 20000;
 events {{
     use epoll;
