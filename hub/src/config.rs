@@ -5,6 +5,7 @@
 
 mod data_dir;
 mod problem;
+mod providers;
 pub mod reference;
 pub mod section;
 pub mod value;
@@ -19,10 +20,11 @@ use ipnet::IpNet;
 pub use data_dir::{DataDir, DataDirError};
 pub use problem::{Place, Problem};
 pub use section::{
-    DockerSettings, HomeKind, HubSettings, Isolation, LogFormat, LogSettings, ProxySettings,
-    ServerSettings, SpawnerKind, SpawnerSettings,
+    AccessSettings, AuthStateSettings, Callback, DockerSettings, HomeKind, HomePath, HubSettings,
+    Isolation, LocalLogin, LockCheckSettings, LogFormat, LogSettings, Protocol, ProviderKind,
+    ProviderSettings, ProxySettings, ServerSettings, Signature, SpawnerKind, SpawnerSettings,
 };
-use written::Written;
+use written::{Written, whole_key};
 
 /// The name of the settings file.
 pub const FILE_NAME: &str = "holt.toml";
@@ -53,6 +55,14 @@ pub struct Settings {
     pub hub: HubSettings,
     /// `[server]`.
     pub server: ServerSettings,
+    /// `[provider.<name>]`, in the order of their names.
+    pub providers: Vec<(String, ProviderSettings)>,
+    /// `[access]`.
+    pub access: AccessSettings,
+    /// `[lock_check]`.
+    pub lock_check: LockCheckSettings,
+    /// `[auth_state]`.
+    pub auth_state: AuthStateSettings,
     /// `[spawner]`.
     pub spawner: SpawnerSettings,
     /// `[docker]`.
@@ -90,7 +100,15 @@ impl Settings {
         if let Some(public_url) = &sources.public_url {
             written.add_flag("--public-url", "hub", "public_url", public_url);
         }
+        let providers = written.names("provider").into_iter().map(|name| {
+            let settings = ProviderSettings::read_of(&mut written, &name);
+            (name, settings)
+        });
         let settings = Self {
+            providers: providers.collect(),
+            access: AccessSettings::read(&mut written),
+            lock_check: LockCheckSettings::read(&mut written),
+            auth_state: AuthStateSettings::read(&mut written),
             hub: HubSettings::read(&mut written),
             server: ServerSettings::read(&mut written),
             spawner: SpawnerSettings::read(&mut written),
@@ -110,21 +128,9 @@ impl Settings {
 
     /// The rules between settings, and limits that a kind of value cannot know.
     fn check_rules(&self, written: &mut Written<'_>) {
+        self.check_providers(written);
         let mut refuse = |section: &'static str, key: &'static str, reason: String, fix: &str| {
-            let problem = Problem {
-                place: written.place(section, key),
-                key: Some(format!("{section}.{key}")),
-                reason,
-                fix: fix.to_owned(),
-            };
-            // A value that could not be read has its report already.
-            if !written
-                .problems
-                .iter()
-                .any(|known| known.key == problem.key)
-            {
-                written.problems.push(problem);
-            }
+            refuse_in(written, (section, ""), key, reason, fix);
         };
         let listen = self.proxy.listen;
         if self.spawner.kind == SpawnerKind::Process && !listen.ip().is_loopback() {
@@ -182,6 +188,37 @@ impl Settings {
                     "Write at least \"1s\"",
                 );
             }
+        }
+        if self
+            .hub
+            .session_idle
+            .is_some_and(|idle| idle.as_secs() < 60)
+        {
+            refuse(
+                "hub",
+                "session_idle",
+                "people would be signed out while they read a page".to_owned(),
+                "Write at least \"1m\", or \"0\" for never",
+            );
+        }
+        if self.lock_check.interval.as_secs() < 10 {
+            refuse(
+                "lock_check",
+                "interval",
+                "the provider would be asked without a pause".to_owned(),
+                "Write at least \"10s\"; \"5m\" is usual",
+            );
+        }
+        if !(1..=64).contains(&self.lock_check.concurrency) {
+            refuse(
+                "lock_check",
+                "concurrency",
+                format!(
+                    "{} questions cannot be under way at once",
+                    self.lock_check.concurrency
+                ),
+                "Write a number from 1 to 64",
+            );
         }
         if self.hub.session_lifetime.as_secs() < 60 {
             refuse(
@@ -297,6 +334,29 @@ impl Settings {
                 .max(4),
             starts => starts as usize,
         }
+    }
+}
+
+/// Notes a value that breaks a rule. One that could not be read has its report already.
+fn refuse_in(
+    written: &mut Written<'_>,
+    (section, name): (&'static str, &str),
+    key: &'static str,
+    reason: String,
+    fix: &str,
+) {
+    let problem = Problem {
+        place: written.place((section, name), key),
+        key: Some(whole_key(section, name, key)),
+        reason,
+        fix: fix.to_owned(),
+    };
+    if !written
+        .problems
+        .iter()
+        .any(|known| known.key == problem.key)
+    {
+        written.problems.push(problem);
     }
 }
 

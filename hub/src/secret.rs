@@ -2,6 +2,8 @@
 //!
 //! Every secret made here has 256 bits from the system's generator, so a plain hash is enough; passwords are `login`'s.
 
+pub mod seal;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};

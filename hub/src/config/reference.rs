@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::section::{Field, SECTIONS};
+use super::section::{Field, SECTIONS, Section};
+use super::value::{Secret, Value as _};
 
 /// A default as it stands in the file.
 fn in_file(field: &Field) -> String {
@@ -14,12 +15,22 @@ fn in_file(field: &Field) -> String {
 }
 
 /// The variable that stands over the file.
-fn variable(field: &Field) -> String {
+fn variable(section: &Section, field: &Field) -> String {
     format!(
-        "HOLT__{}__{}",
+        "HOLT__{}__{}{}",
         field.section.to_uppercase(),
+        if section.is_named { "<NAME>__" } else { "" },
         field.key.to_uppercase()
     )
+}
+
+/// What stands between the brackets.
+fn heading(section: &Section) -> String {
+    if section.is_named {
+        format!("{}.<name>", section.name)
+    } else {
+        section.name.to_owned()
+    }
 }
 
 /// `spec/rules/config.md`.
@@ -35,7 +46,12 @@ pub fn markdown() -> String {
          The data directory is given by `--data-dir`, else `HOLT_DATA_DIR`, else it is `holt` in the XDG data directory.\n",
     );
     for section in SECTIONS {
-        let _ = write!(page, "\n## `[{}]`\n\n{}\n\n", section.name, section.about);
+        let _ = write!(
+            page,
+            "\n## `[{}]`\n\n{}\n\n",
+            heading(section),
+            section.about
+        );
         page.push_str(
             "| key | written as | default | meaning | environment |\n|---|---|---|---|---|\n",
         );
@@ -47,7 +63,7 @@ pub fn markdown() -> String {
                 field.key,
                 field.form,
                 in_file(field),
-                variable(field)
+                variable(section, field)
             );
         }
     }
@@ -62,13 +78,19 @@ pub fn example() -> String {
          # `holt check` reports every mistake at once.\n",
     );
     for section in SECTIONS {
-        let _ = write!(file, "\n# {}\n[{}]\n", section.about, section.name);
-        for field in section.fields {
+        // A named section exists once it is written: it stays a comment as a whole.
+        let mark = if section.is_named { "# " } else { "" };
+        let name = heading(section).replace("<name>", "wiki");
+        let _ = write!(file, "\n# {}\n{mark}[{name}]\n", section.about);
+        // A secret is never written there.
+        let in_file = |field: &&Field| field.form != <Option<Secret>>::FORM;
+        for field in section.fields.iter().filter(in_file) {
             let doc = field.doc.split_whitespace().collect::<Vec<_>>().join(" ");
             let _ = write!(
                 file,
-                "\n# {doc}\n# Written as {}.\n#{} = {}\n",
+                "\n# {doc}\n# Written as {}.\n{}{} = {}\n",
                 field.form,
+                if section.is_named { "# " } else { "#" },
                 field.key,
                 in_file(field)
             );

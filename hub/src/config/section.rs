@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use url::Url;
 
-use super::value::{PublicUrl, Size, Value, choice};
+use super::value::{PublicUrl, Secret, Size, Value, choice};
 
 /// One setting, for the reference and for finding unknown keys.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +51,12 @@ macro_rules! section {
 
             /// Takes the section's values out of what was written.
             pub(super) fn read(written: &mut super::Written<'_>) -> Self {
-                Self { $($key: written.take($section, stringify!($key), $default),)+ }
+                Self::read_of(written, "")
+            }
+
+            /// The same for the section of this name, where there may be several; the empty name is the only one.
+            pub(super) fn read_of(written: &mut super::Written<'_>, name: &str) -> Self {
+                Self { $($key: written.take(($section, name), stringify!($key), $default),)+ }
             }
         }
 
@@ -61,6 +68,18 @@ macro_rules! section {
     };
 }
 
+choice! {
+    /// Names and passwords of Holt's own.
+    LocalLogin {
+        /// Only where no provider is declared.
+        Auto = "auto",
+        /// Beside providers too.
+        On = "on",
+        /// Never; the administrator's link still works.
+        Off = "off",
+    }
+}
+
 section! {
     /// `[hub]`: what people see, and sessions.
     HubSettings = "hub" {
@@ -68,8 +87,16 @@ section! {
         name: String = "Holt",
         /// What the outside calls the hub. Links, redirects and cookies are made from it, never from what a browser sends.
         public_url: Option<PublicUrl> = "",
+        /// Whom the operators of other sites can write to about this hub's requests: an address of e-mail or a page; none is public_url.
+        contact: Option<String> = "",
         /// How long a browser stays signed in.
         session_lifetime: Duration = "14d",
+        /// A browser that is not used for so long is signed out; "0" is never.
+        session_idle: Option<Duration> = "0",
+        /// Whether people sign in with names and passwords that Holt keeps itself; auto: only where there is no provider.
+        local_login: LocalLogin = "auto",
+        /// Whether the sign-in page leads to the provider at once, where there is one way to sign in.
+        auto_login: bool = "false",
         /// The version of JupyterHub that single-user servers are told.
         announce_version: String = "5.5.4",
         /// Whether metrics can be read without signing in.
@@ -104,6 +131,160 @@ section! {
         environment: BTreeMap<String, String> = "{}",
         /// Where a server opens.
         default_url: String = "/lab",
+        /// What a home's directory is called: `{id}`, Holt's own number of the user, or `{sub}`, the account's number at the only provider.
+        home_path: HomePath = "{id}",
+        /// How long the home of a deleted user is kept.
+        home_grace: Duration = "30d",
+    }
+}
+
+choice! {
+    /// What a home's directory is called.
+    HomePath {
+        /// Holt's own number.
+        Id = "{id}",
+        /// The account's number at the only provider.
+        Sub = "{sub}",
+    }
+}
+
+choice! {
+    /// What a provider is.
+    ProviderKind {
+        /// A MediaWiki with the extension OAuth.
+        Mediawiki = "mediawiki",
+        /// OpenID Connect, or another OAuth 2.0 provider by its endpoints.
+        Oidc = "oidc",
+    }
+}
+
+choice! {
+    /// How a wiki is spoken to.
+    Protocol {
+        /// OAuth 1.0a.
+        Oauth1 = "oauth1",
+        /// OAuth 2.0 with PKCE.
+        Oauth2 = "oauth2",
+    }
+}
+
+choice! {
+    /// How OAuth 1.0a requests are signed.
+    Signature {
+        /// With the consumer's secret.
+        HmacSha1 = "hmac-sha1",
+        /// With a private key.
+        RsaSha1 = "rsa-sha1",
+    }
+}
+
+choice! {
+    /// Where a wiki sends the browser with OAuth 1.0a.
+    Callback {
+        /// To the address that was registered for the consumer.
+        Registered = "oob",
+        /// To the address that Holt says, which begins as the registered one.
+        Sent = "url",
+    }
+}
+
+section! {
+    /// `[provider.<name>]`: a way to sign in elsewhere. The name stands in addresses: small letters and digits.
+    ProviderSettings = "provider" {
+        /// What it is.
+        kind: ProviderKind = "mediawiki",
+        /// What stands on the button; none is the name.
+        label: Option<String> = "",
+        /// The consumer key of OAuth 1.0a, or the client's id of OAuth 2.0.
+        client_id: String = "",
+        /// A file with the client's secret alone. A public client has none.
+        client_secret_file: Option<PathBuf> = "",
+        /// The secret itself, from the environment only.
+        client_secret: Option<Secret> = "",
+        /// What is asked for: grants of a wiki, scopes elsewhere; none is the usual.
+        scopes: Vec<String> = "[]",
+        /// Members of these groups there administer the hub.
+        admin_groups: Vec<String> = "[]",
+        /// An origin that is dialled instead of the public one, such as "http://wiki.internal:8080".
+        connect_to: Option<Url> = "",
+        /// The path that the provider sends browsers back to; each provider has one of its own.
+        callback_path: String = "/hub/oauth_callback",
+        /// How far the clocks may be apart.
+        leeway: Duration = "30s",
+        /// Who vouches for accounts; none is the origin of index_url, or of authorize_url. With OpenID Connect it is where discovery begins.
+        issuer: Option<Url> = "",
+        /// A wiki: its index.php as the public calls it, such as "https://meta.wikimedia.org/w/index.php".
+        index_url: Option<Url> = "",
+        /// A wiki: OAuth 1.0a or OAuth 2.0, as the consumer was registered.
+        protocol: Protocol = "oauth2",
+        /// A wiki with OAuth 1.0a: how requests are signed.
+        signature: Signature = "hmac-sha1",
+        /// A wiki with RSA-SHA1: a file with the private key, PEM.
+        private_key_file: Option<PathBuf> = "",
+        /// A wiki with OAuth 1.0a: whether the registered address is a whole one ("oob") or a prefix ("url").
+        callback: Callback = "oob",
+        /// A wiki: whether accounts that are locked everywhere (CentralAuth) are kept out.
+        lock_check: bool = "true",
+        /// OAuth 2.0 without discovery: where the browser goes.
+        authorize_url: Option<Url> = "",
+        /// OAuth 2.0 without discovery: where a code becomes a token.
+        token_url: Option<Url> = "",
+        /// OAuth 2.0 without discovery: where the token's owner is told.
+        userinfo_url: Option<Url> = "",
+        /// OpenID Connect: the claim that is the account's number, which never changes.
+        claim_id: String = "sub",
+        /// OpenID Connect: the claim that is the name.
+        claim_name: String = "preferred_username",
+        /// OpenID Connect: the claim that lists groups; a path such as "realm_access.roles" leads into objects.
+        claim_groups: Option<String> = "",
+        /// OpenID Connect: the claim that makes an administrator when it is true.
+        claim_admin: Option<String> = "",
+    }
+}
+
+section! {
+    /// `[access]`: who may come in by a provider. Where nothing is said, nobody may but those invited.
+    AccessSettings = "access" {
+        /// Whoever the provider vouches for may come in.
+        allow_all: bool = "false",
+        /// These may come in: names, or "<provider>:<number>", which outlives a change of name.
+        allow: Vec<String> = "[]",
+        /// Members of these groups there may come in.
+        allow_groups: Vec<String> = "[]",
+        /// These may not, whatever else is said; written as in allow.
+        block: Vec<String> = "[]",
+        /// These administer, and may come in; written as in allow.
+        admins: Vec<String> = "[]",
+        /// Accounts younger than this may not come in; "0" is no rule.
+        min_account_age: Option<Duration> = "0",
+        /// Accounts with fewer edits on the wiki may not come in.
+        min_edits: u32 = "0",
+        /// Accounts that are blocked on the wiki may not come in. Weak evidence: with OAuth 2.0 a block of the hub's own address counts too.
+        refuse_blocked: bool = "false",
+        /// Accounts without a confirmed address of e-mail may not come in.
+        require_confirmed_email: bool = "false",
+    }
+}
+
+section! {
+    /// `[lock_check]`: whether accounts that have a server or a session still stand well with their provider.
+    LockCheckSettings = "lock_check" {
+        /// How often each account is asked about.
+        interval: Duration = "5m",
+        /// How long the last good answer holds for new sign-ins and starts while the provider is away.
+        max_age: Duration = "1h",
+        /// How many questions are under way at once.
+        concurrency: u32 = "4",
+    }
+}
+
+section! {
+    /// `[auth_state]`: credentials of people at their providers, kept encrypted.
+    AuthStateSettings = "auth_state" {
+        /// A file with keys, one a line, the newest first: 32 bytes each, in hexadecimal or base64. None is one that Holt makes in the data directory.
+        keys_file: Option<PathBuf> = "",
+        /// The keys themselves, parted by ";", from the environment only.
+        keys: Option<Secret> = "",
     }
 }
 
@@ -210,6 +391,8 @@ pub struct Section {
     pub about: &'static str,
     /// Its settings.
     pub fields: &'static [Field],
+    /// Whether there may be several, each with a name: `[provider.wiki]`.
+    pub is_named: bool,
 }
 
 /// Every section, in the order of the reference.
@@ -218,30 +401,60 @@ pub const SECTIONS: &[Section] = &[
         name: "hub",
         about: "What people see, and sessions.",
         fields: HubSettings::FIELDS,
+        is_named: false,
     },
     Section {
         name: "server",
         about: "The life and the limits of notebook servers.",
         fields: ServerSettings::FIELDS,
+        is_named: false,
+    },
+    Section {
+        name: "provider",
+        about: "A way to sign in elsewhere; `<name>` stands in addresses: small letters and digits.",
+        fields: ProviderSettings::FIELDS,
+        is_named: true,
+    },
+    Section {
+        name: "access",
+        about: "Who may come in by a provider. Where nothing is said, nobody may but those invited.",
+        fields: AccessSettings::FIELDS,
+        is_named: false,
+    },
+    Section {
+        name: "lock_check",
+        about: "Whether accounts that have a server or a session still stand well with their provider.",
+        fields: LockCheckSettings::FIELDS,
+        is_named: false,
+    },
+    Section {
+        name: "auth_state",
+        about: "Credentials of people at their providers, kept encrypted.",
+        fields: AuthStateSettings::FIELDS,
+        is_named: false,
     },
     Section {
         name: "spawner",
         about: "What servers are made with.",
         fields: SpawnerSettings::FIELDS,
+        is_named: false,
     },
     Section {
         name: "docker",
         about: "The container engine.",
         fields: DockerSettings::FIELDS,
+        is_named: false,
     },
     Section {
         name: "proxy",
         about: "The way in.",
         fields: ProxySettings::FIELDS,
+        is_named: false,
     },
     Section {
         name: "log",
         about: "What is told, and how.",
         fields: LogSettings::FIELDS,
+        is_named: false,
     },
 ];

@@ -2,6 +2,7 @@
 //!
 //! Units stand in the values (`"30s"`, `"2GiB"`), so that no one must remember what a bare number means.
 
+mod list;
 mod network;
 mod unit;
 
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
+pub use list::Secret;
 pub use network::PublicUrl;
 pub use unit::Size;
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Place, Problem};
-use super::section::SECTIONS;
+use super::section::{SECTIONS, Section};
 use super::value::Value;
 
 enum Raw<'t> {
@@ -17,11 +17,19 @@ enum Raw<'t> {
     File(DeValue<'t>),
 }
 
+/// A setting: its section, the section's name where there may be several (else empty), and its key.
+type Name = (&'static str, String, &'static str);
+
+/// The longest name of a section.
+const NAME: usize = 32;
+
 /// Values by section and key, with their places, and the mistakes found so far.
 #[derive(Default)]
 pub(super) struct Written<'t> {
-    values: BTreeMap<(&'static str, &'static str), (Raw<'t>, Place)>,
-    places: BTreeMap<(&'static str, &'static str), Place>,
+    values: BTreeMap<Name, (Raw<'t>, Place)>,
+    places: BTreeMap<Name, Place>,
+    /// Named sections that were written, and where each began.
+    named: BTreeMap<(&'static str, String), Place>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -39,6 +47,7 @@ impl<'t> Written<'t> {
             .filter_map(|error| error.span())
             .map(|span| line_of(span.start))
             .collect();
+        let is_broken = |offset: usize| broken.contains(&line_of(offset));
         for error in &errors {
             self.problems.push(Problem {
                 place: error.span().map_or(
@@ -58,7 +67,7 @@ impl<'t> Written<'t> {
         }
         for (section, content) in table.get_ref() {
             let at = section.span().start;
-            if broken.contains(&line_of(at)) {
+            if is_broken(at) {
                 continue;
             }
             let name: &str = section.get_ref();
@@ -75,20 +84,58 @@ impl<'t> Written<'t> {
                 });
                 continue;
             };
-            for (key, value) in keys {
+            if !known.is_named {
+                self.add_keys(known, "", keys, &place, &is_broken);
+                continue;
+            }
+            for (key, content) in keys {
                 let at = key.span().start;
-                let text: &str = key.get_ref();
-                match known.fields.iter().find(|field| field.key == text) {
-                    Some(field) => {
-                        self.put(
-                            (field.section, field.key),
-                            Raw::File(value.get_ref().clone()),
-                            place(at),
-                        );
-                    }
-                    None if broken.contains(&line_of(at)) => {}
-                    None => self.unknown_key(known.name, text, place(at)),
+                let name: &str = key.get_ref();
+                if is_broken(at) {
+                    continue;
                 }
+                match content.get_ref() {
+                    DeValue::Table(keys) if is_name(name) => {
+                        self.named.insert((known.name, name.to_owned()), place(at));
+                        self.add_keys(known, name, keys, &place, &is_broken);
+                    }
+                    DeValue::Table(_) => self.bad_name(known.name, name, place(at)),
+                    _ => self.problems.push(Problem {
+                        place: place(at),
+                        key: Some(format!("{}.{name}", known.name)),
+                        reason: format!(
+                            "there may be several sections [{}], each with a name",
+                            known.name
+                        ),
+                        fix: format!(
+                            "Write [{}.<name>] on a line of its own, and settings below it",
+                            known.name
+                        ),
+                    }),
+                }
+            }
+        }
+    }
+
+    fn add_keys(
+        &mut self,
+        known: &'static Section,
+        name: &str,
+        keys: &DeTable<'t>,
+        place: &impl Fn(usize) -> Place,
+        is_broken: &impl Fn(usize) -> bool,
+    ) {
+        for (key, value) in keys {
+            let at = key.span().start;
+            let text: &str = key.get_ref();
+            match known.fields.iter().find(|field| field.key == text) {
+                Some(field) => self.put(
+                    (field.section, name.to_owned(), field.key),
+                    Raw::File(value.get_ref().clone()),
+                    place(at),
+                ),
+                None if is_broken(at) => {}
+                None => self.unknown_key(known.name, name, text, place(at)),
             }
         }
     }
@@ -105,20 +152,35 @@ impl<'t> Written<'t> {
             };
             let place = Place::Variable(name.to_owned());
             let lower = path.to_lowercase();
-            let (section, key) = lower.split_once("__").unwrap_or((&lower, ""));
+            let (section, rest) = lower.split_once("__").unwrap_or((&lower, ""));
             let Some(known) = SECTIONS.iter().find(|known| known.name == section) else {
                 self.unknown_section(section, place, false);
                 continue;
             };
+            let (name, key) = if known.is_named {
+                rest.split_once("__").unwrap_or((rest, ""))
+            } else {
+                ("", rest)
+            };
+            if known.is_named && !is_name(name) {
+                self.bad_name(known.name, name, place);
+                continue;
+            }
             let Some(field) = known.fields.iter().find(|field| field.key == key) else {
-                self.unknown_key(known.name, key, place);
+                self.unknown_key(known.name, name, key, place);
                 continue;
             };
+            if known.is_named {
+                self.named
+                    .entry((known.name, name.to_owned()))
+                    .or_insert_with(|| place.clone());
+            }
+            let setting = (field.section, name.to_owned(), field.key);
             match value.into_string() {
-                Ok(text) => self.put((field.section, field.key), Raw::Text(text), place),
+                Ok(text) => self.put(setting, Raw::Text(text), place),
                 Err(_) => self.problems.push(Problem {
                     place,
-                    key: Some(format!("{section}.{key}")),
+                    key: Some(whole_key(section, name, key)),
                     reason: "it is not UTF-8".to_owned(),
                     fix: "Write plain text".to_owned(),
                 }),
@@ -135,21 +197,31 @@ impl<'t> Written<'t> {
         text: &str,
     ) {
         self.put(
-            (section, key),
+            (section, String::new(), key),
             Raw::Text(text.to_owned()),
             Place::Flag(flag),
         );
     }
 
-    fn put(&mut self, name: (&'static str, &'static str), raw: Raw<'t>, place: Place) {
-        self.places.insert(name, place.clone());
+    fn put(&mut self, name: Name, raw: Raw<'t>, place: Place) {
+        self.places.insert(name.clone(), place.clone());
         self.values.insert(name, (raw, place));
     }
 
-    /// Where a setting was written.
-    pub(super) fn place(&self, section: &'static str, key: &'static str) -> Place {
+    /// The names of all sections of this kind that were written, in order.
+    pub(super) fn names(&self, section: &'static str) -> Vec<String> {
+        self.named
+            .keys()
+            .filter(|(kind, _)| *kind == section)
+            .map(|(_, name)| name.clone())
+            .collect()
+    }
+
+    /// Where a setting was written, or else its section.
+    pub(super) fn place(&self, (section, name): (&'static str, &str), key: &'static str) -> Place {
         self.places
-            .get(&(section, key))
+            .get(&(section, name.to_owned(), key))
+            .or_else(|| self.named.get(&(section, name.to_owned())))
             .cloned()
             .unwrap_or(Place::Default)
     }
@@ -157,11 +229,11 @@ impl<'t> Written<'t> {
     /// Reads a setting; a bad value is noted, and the default taken so that the rest can be checked.
     pub(super) fn take<T: Value>(
         &mut self,
-        section: &'static str,
+        (section, name): (&'static str, &str),
         key: &'static str,
         default: &str,
     ) -> T {
-        if let Some((raw, place)) = self.values.remove(&(section, key)) {
+        if let Some((raw, place)) = self.values.remove(&(section, name.to_owned(), key)) {
             let read = match &raw {
                 Raw::Text(text) => T::from_text(text),
                 Raw::File(value) => T::from_file(value),
@@ -170,7 +242,7 @@ impl<'t> Written<'t> {
                 Ok(value) => return value,
                 Err(refusal) => self.problems.push(Problem {
                     place,
-                    key: Some(format!("{section}.{key}")),
+                    key: Some(whole_key(section, name, key)),
                     reason: refusal.reason,
                     fix: refusal.fix,
                 }),
@@ -180,6 +252,17 @@ impl<'t> Written<'t> {
             unreachable!("the default of {section}.{key} is read by a test")
         };
         value
+    }
+
+    fn bad_name(&mut self, section: &'static str, name: &str, place: Place) {
+        self.problems.push(Problem {
+            place,
+            key: Some(format!("{section}.{name}")),
+            reason: format!("{name:?} cannot be the name of a section"),
+            fix: format!(
+                "Write small letters and digits, beginning with a letter, at most {NAME}: [{section}.wiki]"
+            ),
+        });
     }
 
     fn unknown_section(&mut self, name: &str, place: Place, is_key: bool) {
@@ -210,7 +293,7 @@ impl<'t> Written<'t> {
         });
     }
 
-    fn unknown_key(&mut self, section: &'static str, key: &str, place: Place) {
+    fn unknown_key(&mut self, section: &'static str, name: &str, key: &str, place: Place) {
         let all = || SECTIONS.iter().flat_map(|known| known.fields);
         let own = all().filter(|field| field.section == section);
         let fix = if let Some(near) = closest(key, own.map(|field| field.key)) {
@@ -222,11 +305,28 @@ impl<'t> Written<'t> {
         };
         self.problems.push(Problem {
             place,
-            key: Some(format!("{section}.{key}")),
+            key: Some(whole_key(section, name, key)),
             reason: "there is no such setting".to_owned(),
             fix,
         });
     }
+}
+
+/// A setting as it is told: `section.key`, or `section.name.key`.
+pub(super) fn whole_key(section: &str, name: &str, key: &str) -> String {
+    if name.is_empty() {
+        format!("{section}.{key}")
+    } else {
+        format!("{section}.{name}.{key}")
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    name.len() <= NAME
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
 /// The known word nearest to a mistyped one, if one is near.

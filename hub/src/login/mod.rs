@@ -1,4 +1,6 @@
-//! Ways to sign in. Only `local` now: names and passwords that Holt keeps itself.
+//! Ways to sign in: `local`, names and passwords that Holt keeps itself; and providers, which say who somebody is.
 
 pub mod local;
 pub mod password;
+pub mod provider;
+pub mod wire;

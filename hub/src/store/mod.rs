@@ -5,9 +5,12 @@
 //!
 //! SQLite (WAL) is behind this door now; callers see no type of it but the opaque cause in [`StoreError`].
 
+pub mod auth_states;
+pub mod identities;
 pub mod launches;
 pub mod links;
 pub mod oauth;
+pub mod pending;
 pub mod progress;
 pub mod queue;
 pub mod routes;
