@@ -83,8 +83,8 @@ pub fn example() -> String {
         let name = heading(section).replace("<name>", "wiki");
         let _ = write!(file, "\n# {}\n{mark}[{name}]\n", section.about);
         // A secret is never written there.
-        let in_file = |field: &&Field| field.form != <Option<Secret>>::FORM;
-        for field in section.fields.iter().filter(in_file) {
+        let is_shown = |field: &&Field| field.form != <Option<Secret>>::FORM;
+        for field in section.fields.iter().filter(is_shown) {
             let doc = field.doc.split_whitespace().collect::<Vec<_>>().join(" ");
             let _ = write!(
                 file,
