@@ -1,5 +1,7 @@
 //! Puts the control plane together and runs it: `holt hub`, and what `holt down` and the supervisor need of it.
 
+mod providers;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
@@ -14,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::access::Revoke;
-use crate::background::{IsolationState, Passes};
+use crate::background::{IsolationState, LockCheck, Passes};
 use crate::config::{self, Settings};
 use crate::engine::{self, Engine};
 use crate::error_chain;
@@ -65,6 +67,8 @@ pub async fn run(
         ),
     });
     let isolation = IsolationState::default();
+    let sign_in = Arc::new(providers::sign_in(settings)?);
+    let revoke: Arc<dyn Revoke> = Arc::new(RoutesRevoke(routes.clone()));
     let address = format!("unix:{}", socket.display());
     store.register_hub(&name, &address).await?;
 
@@ -86,6 +90,14 @@ pub async fn run(
         servers: servers.clone(),
         hub: (name, address),
         isolation,
+        sign_in: sign_in.clone(),
+        revoke: revoke.clone(),
+        session_idle: settings.hub.session_idle,
+        home_grace: settings.server.home_grace,
+        lock_check: LockCheck {
+            interval: settings.lock_check.interval,
+            concurrency: settings.lock_check.concurrency as usize,
+        },
     }
     .start(&tasks, &stop);
 
@@ -93,7 +105,8 @@ pub async fn run(
         store.clone(),
         Arc::new(servers),
         http_settings(settings),
-        Arc::new(RoutesRevoke(routes)),
+        sign_in,
+        revoke,
         metrics,
         stop.clone(),
     )
@@ -374,6 +387,7 @@ fn http_settings(settings: &Settings) -> HttpSettings {
         public_url: settings.public_url(),
         hub_name: settings.hub.name.clone(),
         session_lifetime: settings.hub.session_lifetime,
+        session_idle: settings.hub.session_idle,
         announce_version: settings.hub.announce_version.clone(),
         named_servers: settings.server.named_servers_per_user > 0,
         metrics_open: settings.hub.metrics_open,

@@ -13,7 +13,11 @@ pub const REQUESTS: &str = "holt_http_requests_total";
 pub const REQUEST_SECONDS: &str = "holt_http_request_duration_seconds";
 /// Servers by `state`.
 pub const SERVERS: &str = "holt_servers";
-/// Sign-ins, by `way` (`password`, `link`) and `outcome`.
+/// Questions about accounts, by `outcome` (`good`, `locked`, `missing`, `unknown`).
+pub const LOCK_CHECKS: &str = "holt_lock_checks_total";
+/// 1 while so many accounts of a `provider` seem locked that nothing is believed.
+pub const LOCK_CHECK_HALTED: &str = "holt_lock_check_halted";
+/// Sign-ins, by `way` (`password`, `link`, or the provider's name in the settings) and `outcome`.
 pub const LOGINS: &str = "holt_logins_total";
 /// Users known.
 pub const USERS: &str = "holt_users";
@@ -67,6 +71,14 @@ fn describe() {
     describe_counter!(REQUESTS, "Requests answered");
     describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "How long answers took");
     describe_counter!(LOGINS, "Sign-ins, by way and outcome");
+    describe_counter!(
+        LOCK_CHECKS,
+        "Questions whether accounts stand well, by outcome"
+    );
+    describe_gauge!(
+        LOCK_CHECK_HALTED,
+        "1 while a provider calls so many accounts locked that it is not believed"
+    );
     describe_gauge!(SERVERS, "Servers by state");
     describe_gauge!(USERS, "Users known");
     describe_gauge!(QUEUE, "Starts that wait in line");

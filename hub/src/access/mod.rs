@@ -12,6 +12,7 @@ use async_trait::async_trait;
 
 use self::scopes::Rights;
 use crate::secret;
+use crate::store::sessions::Origin;
 use crate::store::tokens::{Token, TokenKind};
 use crate::store::users::{Ended, User};
 use crate::store::{Store, StoreError};
@@ -63,6 +64,7 @@ pub async fn begin_session(
     store: &Store,
     user_id: i64,
     lifetime: Duration,
+    origin: Origin<'_>,
 ) -> Result<NewSession, StoreError> {
     let session = NewSession {
         login: secret::random_token(),
@@ -74,6 +76,7 @@ pub async fn begin_session(
             &secret::hash(&session.login),
             &session.session_id,
             lifetime,
+            origin,
         )
         .await?;
     Ok(session)

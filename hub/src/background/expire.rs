@@ -1,4 +1,4 @@
-//! Removes what is over: deleted users without a server left, and credentials whose time has passed.
+//! Removes what is over: deleted users without a server left, their homes after a while, and credentials whose time has passed.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Passes, pause};
+use crate::access;
 use crate::store::StoreError;
 
 /// Nobody waits for it.
@@ -24,5 +25,28 @@ async fn expire(passes: &Passes) -> Result<(), StoreError> {
     for id in passes.store.purge_users().await? {
         info!(user.id = id, "User {id} is gone");
     }
-    passes.store.purge_expired().await
+    remove_old_homes(passes).await?;
+    let ended = passes.store.purge_expired(passes.session_idle).await?;
+    access::forget(passes.revoke.as_ref(), ended).await;
+    Ok(())
+}
+
+/// Removes the homes of users who are gone for longer than the grace period.
+async fn remove_old_homes(passes: &Passes) -> Result<(), StoreError> {
+    for home in passes.store.old_homes(passes.home_grace).await? {
+        // An engine that is away, or a home that was moved, keeps only this one from going.
+        match passes.spawner.remove_home(&home).await {
+            Ok(()) => {
+                passes.store.forget_home(&home).await?;
+                info!(
+                    home,
+                    "The home {home} of a deleted user is removed: its time was over"
+                );
+            }
+            Err(error) => {
+                warn!(home, error = %crate::error_chain(&error), "The home of a deleted user could not be removed; tried again later");
+            }
+        }
+    }
+    Ok(())
 }

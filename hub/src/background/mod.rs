@@ -5,20 +5,26 @@
 mod cull;
 mod expire;
 mod isolation;
+mod lock_check;
 mod observe;
 mod reconcile;
+mod reseal;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Revoke;
+use crate::login::sign_in::SignIn;
 use crate::routes::Routes;
 use crate::servers::Servers;
 use crate::spawner::Spawner;
 use crate::store::Store;
 
 pub use self::isolation::IsolationState;
+pub use self::lock_check::LockCheck;
 
 /// What the passes work with.
 #[derive(Clone)]
@@ -26,7 +32,7 @@ pub struct Passes {
     /// The database.
     pub store: Store,
     /// Where launches exist.
-    pub spawner: std::sync::Arc<dyn Spawner>,
+    pub spawner: Arc<dyn Spawner>,
     /// The way to the proxy.
     pub routes: Routes,
     /// The door to servers.
@@ -35,6 +41,16 @@ pub struct Passes {
     pub hub: (String, String),
     /// What trying the forbidden ways last showed.
     pub isolation: IsolationState,
+    /// Ways to sign in.
+    pub sign_in: Arc<SignIn>,
+    /// Tells the proxy what it must no longer let through.
+    pub revoke: Arc<dyn Revoke>,
+    /// A session that nobody used for so long is over.
+    pub session_idle: Option<Duration>,
+    /// How long the home of a deleted user is kept.
+    pub home_grace: Duration,
+    /// How accounts are checked.
+    pub lock_check: LockCheck,
 }
 
 impl Passes {
@@ -45,6 +61,8 @@ impl Passes {
         tasks.spawn(cull::run(self.clone(), stop.child_token()));
         tasks.spawn(expire::run(self.clone(), stop.child_token()));
         tasks.spawn(isolation::run(self.clone(), stop.child_token()));
+        tasks.spawn(lock_check::run(self.clone(), stop.child_token()));
+        tasks.spawn(reseal::run(self.clone(), stop.child_token()));
     }
 }
 

@@ -16,12 +16,17 @@ use super::HubState;
 use super::error::Failure;
 use super::next::{own_path, with_next};
 use crate::access::{Caller, NewSession};
+use crate::login::sign_in::PATIENCE;
 use crate::secret;
 use crate::store::users::User;
 
 const LOGIN: &str = "jupyterhub-hub-login";
 const SESSION: &str = "jupyterhub-session-id";
 const XSRF: &str = "_xsrf";
+/// Binds sign-ins on their way to the browser that began them.
+const SIGNING_IN: &str = "holt-sign-in";
+/// What is kept of a browser's name.
+const AGENT_CHARS: usize = 200;
 
 /// A browser, signed in or not.
 #[derive(Debug, Clone)]
@@ -33,6 +38,12 @@ pub(super) struct Browser {
     pub(super) session_id: String,
     /// The proof for this browser's forms.
     pub(super) xsrf: String,
+    /// The secret that binds sign-ins on their way to this browser, when it has one.
+    pub(super) signing_in: Option<String>,
+    /// What it calls itself, cut short.
+    pub(super) agent: String,
+    /// Where it is.
+    pub(super) address: Option<IpAddr>,
     /// Cookies the browser does not have yet.
     missing: Vec<HeaderValue>,
 }
@@ -52,7 +63,12 @@ impl FromRequestParts<HubState> for Browser {
             .filter(|raw| raw.len() <= secret::LONGEST)
             .map(|raw| secret::hash(&raw));
         let found = match &login {
-            Some(hash) => state.store.session(hash).await?,
+            Some(hash) => {
+                state
+                    .store
+                    .session(hash, state.settings.session_idle)
+                    .await?
+            }
             None => None,
         };
         let shown = cookie(headers, SESSION)
@@ -75,6 +91,10 @@ impl FromRequestParts<HubState> for Browser {
             user,
             session_id,
             xsrf,
+            signing_in: cookie(headers, SIGNING_IN)
+                .filter(|raw| raw.len() == secret::random_token().len()),
+            agent: agent(headers),
+            address: address(headers),
             missing,
         })
     }
@@ -298,6 +318,29 @@ pub(super) fn asked_next(state: &HubState, query: &[(String, String)]) -> Option
         .find(|(key, _)| key == "next")
         .map(|(_, value)| value)?;
     own_path(next, &state.settings.public_url)
+}
+
+/// What a browser calls itself, without what could mislead in a list.
+fn agent(headers: &HeaderMap) -> String {
+    headers
+        .get(header::USER_AGENT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .take(AGENT_CHARS)
+        .collect()
+}
+
+/// Sends the browser to a provider, with the cookie that will let it finish there what it began.
+pub(super) fn send_away(state: &HubState, signing_in: &str, to: &str) -> Response {
+    let mut response = Redirect::to(to).into_response();
+    let lifetime = Some(PATIENCE.as_secs());
+    response.headers_mut().append(
+        header::SET_COOKIE,
+        set_cookie(state, SIGNING_IN, signing_in, "/hub/", lifetime),
+    );
+    response
 }
 
 /// Sends the browser on with the cookies of its new session.

@@ -10,6 +10,8 @@ use axum::response::{IntoResponse, Response};
 
 use crate::login::local::LocalError;
 use crate::login::password::Busy;
+use crate::login::provider::LoginError;
+use crate::login::sign_in::SignInError;
 use crate::oauth_provider::authorize::AuthorizeError;
 use crate::servers::ServersError;
 use crate::store::StoreError;
@@ -153,6 +155,84 @@ impl From<LocalError> for Failure {
             },
             LocalError::Busy(cause) => cause.into(),
             LocalError::Store(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<SignInError> for Failure {
+    fn from(cause: SignInError) -> Self {
+        let again = ("Sign in again", "/hub/login".to_owned());
+        let refusal = match cause {
+            SignInError::Store(cause) => return cause.into(),
+            SignInError::Busy => return Self::busy(),
+            SignInError::Login(cause) => return cause.into(),
+            SignInError::NotBegun => Self::bad_request(
+                "This sign-in was begun in another browser, took longer than 20 minutes, or is finished already. Begin again here.",
+            ),
+            SignInError::Incomplete => Self::bad_request(
+                "Something is missing in what came back from the provider. Begin again here.",
+            ),
+            SignInError::NotAdmitted(words) => Self::forbidden(words),
+        };
+        Self {
+            advice: Some(again),
+            ..refusal
+        }
+    }
+}
+
+/// Each says what happened and what to do. What only the operator can mend is a 502, with the cause for the log alone.
+impl From<LoginError> for Failure {
+    fn from(cause: LoginError) -> Self {
+        const MEND: &str = "The people who run this hub have to mend that; it was written to the log. Servers that run go on.";
+        let failure = match &cause {
+            LoginError::Denied => Self::forbidden(
+                "The sign-in was not authorised, so nothing was changed. You can try again.",
+            ),
+            LoginError::Over => Self::bad_request(
+                "This sign-in took too long, or was finished before. Begin again here.",
+            ),
+            LoginError::Forged => Self::forbidden(
+                "What came back does not belong to this sign-in. Begin again here.",
+            ),
+            LoginError::Refused(words) => Self::forbidden(words.clone()),
+            LoginError::Away { retry_after, .. } => Self {
+                retry_after: Some(retry_after.map_or(30, |wait| wait.as_secs().max(1))),
+                ..Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    match retry_after {
+                        Some(wait) => format!(
+                            "The provider asks us to wait {} s. Try again then; servers that run go on.",
+                            wait.as_secs().max(1)
+                        ),
+                        None => "The provider does not answer at this moment. Try again in a minute; servers that run go on.".to_owned(),
+                    },
+                )
+            },
+            LoginError::ReadOnly => Self {
+                retry_after: Some(120),
+                ..Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "The wiki is read-only at this moment, so nobody can sign in. Try again in a few minutes; servers that run go on.",
+                )
+            },
+            LoginError::Clock(seconds) => Self::new(
+                StatusCode::BAD_GATEWAY,
+                format!("The clock of this hub and the provider's are {} s apart. {MEND}", seconds.unsigned_abs()),
+            ),
+            LoginError::Operator { .. } => Self::new(
+                StatusCode::BAD_GATEWAY,
+                format!("The sign-in is not set up right. {MEND}"),
+            ),
+            LoginError::Unproven(_) => Self::new(
+                StatusCode::BAD_GATEWAY,
+                format!("What the provider said could not be verified. {MEND}"),
+            ),
+        };
+        Self {
+            advice: Some(("Sign in again", "/hub/login".to_owned())),
+            cause: Some(Arc::new(cause)),
+            ..failure
         }
     }
 }

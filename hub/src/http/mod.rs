@@ -31,6 +31,7 @@ pub use self::serve::serve;
 pub use self::settings::HttpSettings;
 use crate::access::Revoke;
 use crate::access::xsrf::Xsrf;
+use crate::login::sign_in::SignIn;
 use crate::secret;
 use crate::store::{Store, StoreError};
 
@@ -43,6 +44,7 @@ pub struct HubState {
     pub(crate) store: Store,
     pub(crate) servers: Arc<dyn ServerDoor>,
     pub(crate) settings: Arc<HttpSettings>,
+    pub(crate) sign_in: Arc<SignIn>,
     pub(crate) revoke: Arc<dyn Revoke>,
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(crate) xsrf: Xsrf,
@@ -58,6 +60,7 @@ impl HubState {
         store: Store,
         servers: Arc<dyn ServerDoor>,
         settings: HttpSettings,
+        sign_in: Arc<SignIn>,
         revoke: Arc<dyn Revoke>,
         metrics: Option<PrometheusHandle>,
         stop: CancellationToken,
@@ -70,6 +73,7 @@ impl HubState {
             store,
             servers,
             settings: Arc::new(settings),
+            sign_in,
             revoke,
             metrics,
             stop,

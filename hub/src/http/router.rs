@@ -6,8 +6,8 @@ use axum::routing::{any, delete, get, options, post};
 use super::HubState;
 use super::api::{activity, hub, oauth, progress, servers, tokens, users};
 use super::pages::{
-    admin, admin_users, assets, errors, health, home, link, login, not_running, password, spawn,
-    visit, welcome,
+    admin, admin_users, assets, errors, health, home, link, login, not_running, password, provider,
+    sessions, spawn, visit, welcome,
 };
 
 pub(super) fn routes() -> Router<HubState> {
@@ -24,7 +24,15 @@ fn pages() -> Router<HubState> {
         .route("/hub", get(login::to_hub))
         .route("/hub/", get(login::front))
         .route("/hub/login", get(login::form).post(login::submit))
+        .route("/hub/login/{provider}", get(provider::away))
+        .route("/hub/oauth_login", get(provider::away_to_first))
+        .route("/hub/oauth_callback", get(provider::back))
+        .route("/hub/oauth_callback/{provider}", get(provider::back))
         .route("/hub/logout", get(login::logout))
+        .route("/hub/sessions", get(sessions::show))
+        .route("/hub/sessions/end", post(sessions::end_all))
+        .route("/hub/sessions/end-others", post(sessions::end_others))
+        .route("/hub/sessions/{id}/end", post(sessions::end))
         .route("/hub/link/{token}", get(link::open).post(link::submit))
         .route("/hub/welcome", get(welcome::show).post(welcome::submit))
         .route("/hub/password", get(password::show).post(password::submit))

@@ -13,6 +13,8 @@ pub struct HttpSettings {
     pub announcement: Option<String>,
     /// How long a browser stays signed in, and a server's visitor with it.
     pub session_lifetime: Duration,
+    /// A browser that nobody used for so long is signed out.
+    pub session_idle: Option<Duration>,
     /// The version of JupyterHub whose contract is kept.
     pub announce_version: String,
     /// Users may have servers besides their default one.
@@ -34,6 +36,7 @@ impl Default for HttpSettings {
             hub_name: "Holt".to_owned(),
             announcement: None,
             session_lifetime: Duration::from_secs(14 * 24 * 3600),
+            session_idle: None,
             announce_version: "5.5.4".to_owned(),
             named_servers: false,
             redirect_to_server: true,

@@ -88,7 +88,7 @@ impl Servers {
         LaunchPlan {
             launch: new_launch_id(),
             server_id: turn.server_id,
-            home: turn.user_id.to_string(),
+            home: turn.home.clone(),
             port: settings.port,
             memory_bytes: settings.memory_bytes,
             cpus: settings.cpus,

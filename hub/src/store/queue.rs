@@ -26,6 +26,8 @@ pub struct Turn {
     pub user: String,
     /// Empty for the default server.
     pub name: String,
+    /// What the owner's home is called.
+    pub home: String,
 }
 
 impl Store {
@@ -54,8 +56,8 @@ impl Store {
         {
             return Ok(None);
         }
-        let turn: Option<(i64, i64, i64, String, String)> = sqlx::query_as(concat!(
-            "SELECT t.id, s.id, s.user_id, u.name, s.name FROM tickets t
+        let turn: Option<(i64, i64, i64, String)> = sqlx::query_as(concat!(
+            "SELECT t.id, s.id, s.user_id, s.name FROM tickets t
                JOIN servers s ON s.id = t.server_id JOIN users u ON u.id = s.user_id
               WHERE s.launch IS NULL AND s.wanted = 'running' AND s.lease_until < ",
             now!(),
@@ -63,14 +65,22 @@ impl Store {
         ))
         .fetch_optional(&mut *tx)
         .await?;
-        let Some((ticket, server_id, user_id, user, name)) = turn else {
+        let Some((ticket, server_id, user_id, name)) = turn else {
             return Ok(None);
         };
+        // Nothing of the user's runs yet: this is the moment for another name.
+        super::identities::take_name(&mut tx, user_id).await?;
+        let (user, home): (String, String) =
+            sqlx::query_as("SELECT name, coalesce(home, CAST(id AS TEXT)) FROM users WHERE id = ?")
+                .bind(user_id)
+                .fetch_one(&mut *tx)
+                .await?;
         let turn = Turn {
             server_id,
             user_id,
             user,
             name,
+            home,
         };
         let plan = plan(&turn);
         let text =

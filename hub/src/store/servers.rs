@@ -87,7 +87,7 @@ impl Store {
     ) -> Result<Option<StartOutcome>, StoreError> {
         let mut tx = self.write().await?;
         let row = sqlx::query(
-            "SELECT s.wanted, coalesce(s.ending = s.launch, 0) AS ending, l.phase, t.id AS ticket FROM servers s
+            "SELECT s.wanted, s.user_id, coalesce(s.ending = s.launch, 0) AS ending, l.phase, t.id AS ticket FROM servers s
                JOIN users u ON u.id = s.user_id AND u.deleted IS NULL
                LEFT JOIN launches l ON l.id = s.launch LEFT JOIN tickets t ON t.server_id = s.id
               WHERE s.id = ?",
@@ -100,6 +100,7 @@ impl Store {
         let phase: Option<String> = row.try_get("phase")?;
         let ticket: Option<i64> = row.try_get("ticket")?;
         let ending: bool = row.try_get("ending")?;
+        let user_id: i64 = row.try_get("user_id")?;
         let outcome = match (wanted, phase.as_deref()) {
             (Wanted::Deleted, _) => return Ok(None),
             (Wanted::Running, Some(_)) if ending => return Ok(Some(StartOutcome::AfterStop)),
@@ -115,6 +116,8 @@ impl Store {
             (Wanted::Stopped, Some(_)) => StartOutcome::AfterStop,
             (Wanted::Running | Wanted::Stopped, None) => StartOutcome::Accepted,
         };
+        // So that whoever asked is led to the name under which it will run.
+        super::identities::take_name(&mut tx, user_id).await?;
         sqlx::query(
             "UPDATE servers SET wanted = 'running', generation = generation + 1, attempts = 0, failure = NULL,
                     options = coalesce(?, options) WHERE id = ?",

@@ -20,6 +20,51 @@ pub struct Session {
     pub expires: i64,
 }
 
+/// A session as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct SessionRow {
+    /// The row.
+    pub id: i64,
+    /// The cookie `jupyterhub-session-id`.
+    pub session_id: String,
+    /// The provider's name in the settings; empty without one.
+    pub provider: String,
+    /// What the browser called itself when it signed in.
+    pub agent: String,
+    /// Where it was then.
+    pub address: String,
+    /// Milliseconds since 1970.
+    pub created: i64,
+    /// Milliseconds since 1970, to the minute.
+    pub seen: i64,
+    /// Milliseconds since 1970.
+    pub expires: i64,
+}
+
+/// How a session began, for its owner to know it again.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Origin<'a> {
+    /// The provider's name in the settings; empty without one.
+    pub provider: &'a str,
+    /// What the browser calls itself.
+    pub agent: &'a str,
+    /// Where it is.
+    pub address: &'a str,
+}
+
+/// When a session was last used, its notebooks' tokens included. A condition on the table `sessions`.
+macro_rules! is_idle {
+    ($since:literal) => {
+        concat!(
+            "(sessions.seen < ",
+            $since,
+            " AND NOT EXISTS (SELECT 1 FROM tokens WHERE tokens.session_id = sessions.session_id AND tokens.last_activity >= ",
+            $since,
+            "))"
+        )
+    };
+}
+
 impl Store {
     /// Begins a session.
     ///
@@ -31,62 +76,137 @@ impl Store {
         hash: &str,
         session_id: &str,
         lifetime: Duration,
+        origin: Origin<'_>,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        sqlx::query(concat!("DELETE FROM sessions WHERE expires <= ", now!()))
-            .execute(&mut *tx)
-            .await?;
         sqlx::query(concat!(
-            "INSERT INTO sessions (hash, session_id, user_id, created, seen, expires) SELECT ?1, ?2, id, ",
+            "INSERT INTO sessions (hash, session_id, user_id, created, seen, expires, provider, agent, address) SELECT ?1, ?2, id, ",
             now!(),
             ", ",
             now!(),
             ", ",
             now!(),
-            " + ?4 FROM users WHERE id = ?3 AND deleted IS NULL"
+            " + ?4, ?5, ?6, ?7 FROM users WHERE id = ?3 AND deleted IS NULL"
         ))
         .bind(hash)
         .bind(session_id)
         .bind(user_id)
         .bind(millis(lifetime))
-        .execute(&mut *tx)
+        .bind(origin.provider)
+        .bind(origin.agent)
+        .bind(origin.address)
+        .execute(self.pool())
         .await?;
-        tx.commit().await?;
         Ok(())
     }
 
-    /// Removes sessions, codes and tokens whose time is over; they were refused before that.
+    /// Removes sign-ins, sessions, codes and tokens whose time is over, and sessions that nobody used for `idle`. They were refused
+    /// before that; what is open still must be closed.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn purge_expired(&self) -> Result<(), StoreError> {
+    pub async fn purge_expired(&self, idle: Option<Duration>) -> Result<Ended, StoreError> {
         let mut tx = self.write().await?;
+        let idle_since = idle.map(millis);
+        let sessions: Vec<String> = sqlx::query_scalar(concat!(
+            "DELETE FROM sessions WHERE expires <= ",
+            now!(),
+            " OR (?1 IS NOT NULL AND ",
+            is_idle!("CAST(unixepoch('subsec') * 1000 AS INTEGER) - ?1"),
+            ") RETURNING session_id"
+        ))
+        .bind(idle_since)
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut ended = end_tokens(&mut tx, sessions).await?;
+        let tokens: Vec<String> = sqlx::query_scalar(concat!(
+            "DELETE FROM tokens WHERE expires <= ",
+            now!(),
+            " RETURNING hash"
+        ))
+        .fetch_all(&mut *tx)
+        .await?;
+        ended.token_hashes.extend(tokens);
         for statement in [
-            concat!("DELETE FROM sessions WHERE expires <= ", now!()),
             concat!("DELETE FROM oauth_codes WHERE expires <= ", now!()),
-            concat!("DELETE FROM tokens WHERE expires <= ", now!()),
+            concat!("DELETE FROM pending_logins WHERE expires <= ", now!()),
         ] {
             sqlx::query(statement).execute(&mut *tx).await?;
         }
         tx.commit().await?;
-        Ok(())
+        Ok(ended)
     }
 
-    /// The session of a cookie, with its user, and notes that it is used.
+    /// A user's sessions, the last used first.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn session(&self, hash: &str) -> Result<Option<(Session, User)>, StoreError> {
+    pub async fn sessions_of(&self, user_id: i64) -> Result<Vec<SessionRow>, StoreError> {
+        Ok(sqlx::query_as(concat!(
+            "SELECT id, session_id, provider, agent, address, created, seen, expires FROM sessions WHERE user_id = ? AND expires > ",
+            now!(),
+            " ORDER BY seen DESC, id DESC"
+        ))
+        .bind(user_id)
+        .fetch_all(self.pool())
+        .await?)
+    }
+
+    /// Ends one session of a user by its row, with the tokens and codes that came of it. One that is not theirs is none.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn end_session_of(&self, user_id: i64, id: i64) -> Result<Ended, StoreError> {
+        let mut tx = self.write().await?;
+        let sessions: Vec<String> = sqlx::query_scalar(
+            "DELETE FROM sessions WHERE user_id = ? AND id = ? RETURNING session_id",
+        )
+        .bind(user_id)
+        .bind(id)
+        .fetch_all(&mut *tx)
+        .await?;
+        let ended = end_tokens(&mut tx, sessions).await?;
+        tx.commit().await?;
+        Ok(ended)
+    }
+
+    /// Ends every session of a user but `keep`, with the tokens and codes that came of them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn end_sessions_of(
+        &self,
+        user_id: i64,
+        keep: Option<&str>,
+    ) -> Result<Ended, StoreError> {
+        let mut tx = self.write().await?;
+        let ended = end_sessions(&mut tx, user_id, keep).await?;
+        tx.commit().await?;
+        Ok(ended)
+    }
+
+    /// The session of a cookie, with its user, and notes that it is used; one that nobody used for `idle` is none.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn session(
+        &self,
+        hash: &str,
+        idle: Option<Duration>,
+    ) -> Result<Option<(Session, User)>, StoreError> {
         let row = sqlx::query(concat!(
             "SELECT sessions.id AS sid, sessions.session_id, sessions.expires, sessions.seen < ",
             now!(),
-            " - 60000 AS stale, ",
+            " - min(60000, coalesce(?2 / 4, 60000)) AS stale, ",
             user_columns!(),
             " FROM sessions JOIN users ON users.id = sessions.user_id \
-             WHERE sessions.hash = ? AND users.deleted IS NULL AND sessions.expires > ",
-            now!()
+             WHERE sessions.hash = ?1 AND users.deleted IS NULL AND sessions.expires > ",
+            now!(),
+            " AND (?2 IS NULL OR NOT ",
+            is_idle!("CAST(unixepoch('subsec') * 1000 AS INTEGER) - ?2"),
+            ")"
         ))
         .bind(hash)
+        .bind(idle.map(millis))
         .fetch_optional(self.pool())
         .await?;
         let Some(row) = row else { return Ok(None) };
@@ -179,19 +299,62 @@ mod tests {
         let store = Store::in_memory().await?;
         let user = store.create_user("a", false, None).await?;
         store
-            .create_session(user.id, "h", "s", Duration::from_secs(60))
+            .create_session(
+                user.id,
+                "h",
+                "s",
+                Duration::from_secs(60),
+                Origin::default(),
+            )
             .await?;
-        let found = store.session("h").await?;
+        let found = store.session("h", None).await?;
         assert_eq!(
             found.map(|(session, user)| (session.session_id, user.name)),
             Some(("s".into(), "a".into()))
         );
         assert_eq!(store.end_session("h").await?.sessions, vec!["s".to_owned()]);
-        assert_eq!(store.session("h").await?, None);
+        assert_eq!(store.session("h", None).await?, None);
         store
-            .create_session(user.id, "h2", "s2", Duration::ZERO)
+            .create_session(user.id, "h2", "s2", Duration::ZERO, Origin::default())
             .await?;
-        assert_eq!(store.session("h2").await?, None);
+        assert_eq!(store.session("h2", None).await?, None);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn who_idles_is_signed_out_and_notebooks_count_as_use() -> Result<(), StoreError> {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let store = Store::in_memory().await?;
+        let user = store.create_user("a", false, None).await?;
+        for (hash, session) in [("h1", "idle"), ("h2", "works"), ("h3", "reads")] {
+            store
+                .create_session(user.id, hash, session, 24 * HOUR, Origin::default())
+                .await?;
+        }
+        let hour_ago = "UPDATE sessions SET seen = seen - 3600001 WHERE session_id <> 'reads'";
+        sqlx::query(hour_ago).execute(store.pool()).await?;
+        sqlx::query(concat!(
+            "INSERT INTO tokens (hash, kind, user_id, session_id, scopes, created, last_activity) VALUES ('t', 'oauth', 1, 'works', '[]', 0, ",
+            now!(),
+            ")"
+        ))
+        .execute(store.pool())
+        .await?;
+        assert_eq!(store.session("h1", Some(HOUR)).await?, None);
+        assert!(store.session("h1", None).await?.is_some());
+        sqlx::query(hour_ago).execute(store.pool()).await?;
+        assert!(store.session("h2", Some(HOUR)).await?.is_some());
+        assert!(store.session("h3", Some(HOUR)).await?.is_some());
+        let ended = store.purge_expired(Some(HOUR)).await?;
+        assert_eq!(ended.sessions, ["idle"]);
+        assert_eq!(store.sessions_of(user.id).await?.len(), 2);
+        assert_eq!(
+            store.end_session_of(user.id + 1, 2).await?,
+            Ended::default()
+        );
+        let ended = store.end_sessions_of(user.id, Some("reads")).await?;
+        assert_eq!(ended.token_hashes, ["t"]);
+        assert_eq!(ended.sessions, ["works"]);
         Ok(())
     }
 }

@@ -296,17 +296,59 @@ impl Store {
         Ok(Some(ended))
     }
 
-    /// Removes the rows of users who were asked to be deleted and have no server left; returns their numbers.
+    /// Removes the rows of users who were asked to be deleted and have no server left; returns their numbers. Their homes are kept
+    /// for a while, see [`Store::old_homes`].
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn purge_users(&self) -> Result<Vec<i64>, StoreError> {
-        Ok(sqlx::query_scalar(
-            "DELETE FROM users WHERE deleted IS NOT NULL \
-             AND NOT EXISTS (SELECT 1 FROM servers WHERE servers.user_id = users.id) RETURNING id",
+        let mut tx = self.write().await?;
+        let gone: Vec<(i64, String)> = sqlx::query_as(
+            "DELETE FROM users WHERE deleted IS NOT NULL AND NOT EXISTS (SELECT 1 FROM servers WHERE servers.user_id = users.id) \
+             RETURNING id, coalesce(home, CAST(id AS TEXT))",
         )
+        .fetch_all(&mut *tx)
+        .await?;
+        for (_, home) in &gone {
+            sqlx::query(concat!(
+                "INSERT INTO old_homes (home, deleted) VALUES (?, ",
+                now!(),
+                ") ON CONFLICT (home) DO UPDATE SET deleted = excluded.deleted"
+            ))
+            .bind(home)
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(gone.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// Homes of users who are gone since `grace` and longer. They stay listed until [`Store::forget_home`].
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn old_homes(&self, grace: std::time::Duration) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar(concat!(
+            "SELECT home FROM old_homes WHERE deleted <= ",
+            now!(),
+            " - ? AND NOT EXISTS (SELECT 1 FROM users WHERE coalesce(users.home, CAST(users.id AS TEXT)) = old_homes.home) \
+             ORDER BY deleted LIMIT 20"
+        ))
+        .bind(super::sessions::millis(grace))
         .fetch_all(self.pool())
         .await?)
+    }
+
+    /// Forgets a home that was removed.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget_home(&self, home: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM old_homes WHERE home = ?")
+            .bind(home)
+            .execute(self.pool())
+            .await?;
+        Ok(())
     }
 }
 

@@ -15,8 +15,10 @@ use tower::ServiceExt as _;
 use super::pretend::{Forgotten, PretendServers};
 use crate::http::{HttpSettings, HubState};
 use crate::login::password;
+use crate::login::sign_in::SignIn;
 use crate::oauth_provider::{ServerClient, ServerSecrets, register_client};
 use crate::secret;
+use crate::secret::seal::Seal;
 use crate::servers::ServerState;
 use crate::store::Store;
 use crate::store::links::LinkKind;
@@ -84,13 +86,28 @@ impl TestHub {
     }
 
     pub(super) async fn with(settings: HttpSettings) -> Result<Self, Box<dyn std::error::Error>> {
-        let store = Store::in_memory().await?;
+        let seal = Arc::new(Seal::from_text(&Seal::new_key())?);
+        Self::with_sign_in(
+            settings,
+            Arc::new(SignIn::local(seal)),
+            Store::in_memory().await?,
+        )
+        .await
+    }
+
+    /// A hub on this database, with these ways to sign in.
+    pub(super) async fn with_sign_in(
+        settings: HttpSettings,
+        sign_in: Arc<SignIn>,
+        store: Store,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
         let servers = Arc::new(PretendServers::new(store.clone()));
         let forgotten = Arc::new(Forgotten::default());
         let state = HubState::new(
             store.clone(),
             servers.clone(),
             settings,
+            sign_in,
             forgotten.clone(),
             None,
             CancellationToken::new(),

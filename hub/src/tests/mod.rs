@@ -9,4 +9,5 @@ mod not_running;
 mod oauth;
 mod pages;
 mod pretend;
+mod sign_in;
 mod visitors;

@@ -213,11 +213,11 @@ pub(in crate::http) async fn owner_for(
     server: &str,
     scope: &str,
 ) -> Result<User, Failure> {
-    if !who
-        .caller()
-        .rights
-        .allows(scope, Target::Server(user, server))
-    {
+    // A name that its owner had is theirs until somebody else has it: a page may have been open while it changed.
+    let former = state.store.user_by_former_name(user).await?;
+    let user = former.as_ref().map_or(user, |owner| owner.name.as_str());
+    let target = Target::Server(user, server);
+    if !who.caller().rights.allows(scope, target) {
         return Err(Failure::not_found());
     }
     if who.user.name == user {

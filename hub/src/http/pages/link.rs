@@ -117,7 +117,7 @@ pub(in crate::http) async fn submit(
     };
     metrics::counter!(LOGINS, "way" => "link", "outcome" => "success").increment(1);
     let to = destination(&state, &user, None).await?;
-    sign_in(&state, &browser, &user, &to).await
+    sign_in(&state, &browser, "", &user, &to).await
 }
 
 async fn use_signin(state: &HubState, browser: &Browser, token: &str) -> Result<Response, Failure> {
@@ -131,7 +131,7 @@ async fn use_signin(state: &HubState, browser: &Browser, token: &str) -> Result<
     metrics::counter!(LOGINS, "way" => "link", "outcome" => "success").increment(1);
     tracing::info!(user.id = user.id, "User {} signed in with a link", user.id);
     let to = destination(state, &user, None).await?;
-    sign_in(state, browser, &user, &to).await
+    sign_in(state, browser, "", &user, &to).await
 }
 
 /// The link if it can be used, else the page that says why not.

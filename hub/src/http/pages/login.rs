@@ -14,6 +14,7 @@ use crate::access;
 use crate::login::local::{self, LocalError};
 use crate::metrics::LOGINS;
 use crate::servers::ServerState;
+use crate::store::sessions::Origin;
 use crate::store::users::User;
 use holt_spec::names::server_prefix;
 
@@ -21,6 +22,9 @@ use holt_spec::names::server_prefix;
 #[template(path = "login.html")]
 struct LoginPage {
     frame: Frame,
+    /// Buttons that lead to providers: what stands on them, and where they lead.
+    buttons: Vec<(String, String)>,
+    is_local_on: bool,
     action: String,
     username: String,
     error: Option<String>,
@@ -60,6 +64,14 @@ pub(in crate::http) async fn form(
     if let Some(user) = &browser.user {
         return Ok(Redirect::to(&destination(&state, user, next).await?).into_response());
     }
+    if let ([only], true, false) = (
+        state.sign_in.providers.as_slice(),
+        state.sign_in.is_auto,
+        state.sign_in.is_local_on,
+    ) {
+        let path = format!("/hub/login/{}", only.name);
+        return Ok(Redirect::to(&with_some_next(&path, next.as_deref())).into_response());
+    }
     show(&state, &browser, StatusCode::OK, next.as_deref(), "", None)
 }
 
@@ -71,6 +83,12 @@ pub(in crate::http) async fn submit(
     form: Unproven,
 ) -> Result<Response, Failure> {
     let next = browser::asked_next(&state, &query);
+    if !state.sign_in.is_local_on {
+        return Err(
+            Failure::forbidden("This hub has no names and passwords of its own.")
+                .advise("Sign in", with_some_next("/hub/login", next.as_deref())),
+        );
+    }
     let username = form.fields.text("username");
     if !form.proven {
         let words =
@@ -124,19 +142,29 @@ pub(in crate::http) async fn submit(
         user.id
     );
     let to = destination(&state, &user, next).await?;
-    sign_in(&state, &form.browser, &user, &to).await
+    sign_in(&state, &form.browser, "", &user, &to).await
 }
 
-/// Ends the browser's session, if it has one, begins a new one, and goes on.
+/// Ends the browser's session, if it has one, begins a new one, and goes on. The provider's name is empty where there was none.
 pub(in crate::http) async fn sign_in(
     state: &HubState,
     browser: &Browser,
+    provider: &str,
     user: &User,
     to: &str,
 ) -> Result<Response, Failure> {
     end_session(state, browser).await?;
-    let session =
-        access::begin_session(&state.store, user.id, state.settings.session_lifetime).await?;
+    let session = access::begin_session(
+        &state.store,
+        user.id,
+        state.settings.session_lifetime,
+        Origin {
+            provider,
+            agent: &browser.agent,
+            address: &browser.address.map(|it| it.to_string()).unwrap_or_default(),
+        },
+    )
+    .await?;
     state
         .store
         .note_user_activity(user.id, state.store.now().await?)
@@ -196,6 +224,16 @@ fn show(
 ) -> Result<Response, Failure> {
     let template = LoginPage {
         frame: Frame::of(state, browser),
+        buttons: state
+            .sign_in
+            .providers
+            .iter()
+            .map(|one| {
+                let path = format!("/hub/login/{}", one.name);
+                (one.label.clone(), with_some_next(&path, next))
+            })
+            .collect(),
+        is_local_on: state.sign_in.is_local_on,
         action: with_some_next("/hub/login", next),
         username: username.to_owned(),
         error,

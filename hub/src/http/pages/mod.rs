@@ -10,6 +10,8 @@ pub(super) mod link;
 pub(super) mod login;
 pub(super) mod not_running;
 pub(super) mod password;
+pub(super) mod provider;
+pub(super) mod sessions;
 pub(super) mod spawn;
 pub(super) mod visit;
 pub(super) mod welcome;
@@ -29,6 +31,7 @@ pub(super) struct Frame {
     hub_name: String,
     user: Option<String>,
     admin: bool,
+    is_local_on: bool,
     announcement: Option<String>,
     xsrf: String,
     css: &'static str,
@@ -53,6 +56,7 @@ impl Frame {
             hub_name: state.settings.hub_name.clone(),
             user: None,
             admin: false,
+            is_local_on: state.sign_in.is_local_on,
             announcement: state.settings.announcement.clone(),
             xsrf: String::new(),
             css: assets::css_url(),

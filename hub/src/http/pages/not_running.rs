@@ -19,8 +19,9 @@ use super::super::layers::prefers_json;
 use super::super::next::with_next;
 use super::spawn::{pending_path, start_path};
 use super::{Frame, page};
-use crate::access::scopes::Target;
+use crate::access::scopes::{Rights, Target};
 use crate::servers::ServerState;
+use crate::store::StoreError;
 
 #[derive(Template)]
 #[template(path = "not_running.html")]
@@ -104,13 +105,20 @@ pub(in crate::http) async fn show(
             .extract_parts_with_state::<SignedIn, _>(&state)
             .await?
     };
-    let target = Target::Server(&user, &server);
-    if !who.caller().rights.allows("access:servers", target) {
-        return Err(Failure::not_found().into_response());
-    }
     let query = uri
         .query()
         .map_or_else(String::new, |query| format!("?{query}"));
+    let rights = who.caller().rights;
+    if let Some(to) = under_new_name(&state, &rights, &user, &inner)
+        .await
+        .map_err(|error| Failure::from(error).into_response())?
+    {
+        return Ok(Redirect::to(&format!("{to}{query}")).into_response());
+    }
+    let target = Target::Server(&user, &server);
+    if !rights.allows("access:servers", target) {
+        return Err(Failure::not_found().into_response());
+    }
     answer(
         &state,
         &who,
@@ -121,6 +129,26 @@ pub(in crate::http) async fn show(
     )
     .await
     .map_err(IntoResponse::into_response)
+}
+
+/// Where a link under a name that its owner had leads now, for those who may go there.
+async fn under_new_name(
+    state: &HubState,
+    rights: &Rights,
+    name: &str,
+    path: &str,
+) -> Result<Option<String>, StoreError> {
+    let Some(owner) = state.store.user_by_former_name(name).await? else {
+        return Ok(None);
+    };
+    if !rights.allows("access:servers", Target::User(&owner.name)) {
+        return Ok(None);
+    }
+    let rest = path
+        .trim_start_matches("/user/")
+        .split_once('/')
+        .map_or("", |(_, rest)| rest);
+    Ok(Some(format!("{}{rest}", server_prefix(&owner.name, ""))))
 }
 
 async fn answer(

@@ -113,6 +113,7 @@ async fn start(
     query: &[(String, String)],
 ) -> Result<Response, Failure> {
     let owner = owner_for(state, who, user, server, "servers").await?;
+    let user = owner.name.as_str();
     let next = browser::asked_next(state, query);
     let view = state.servers.view(owner.id, server).await?;
     if view.is_some_and(|view| view.state == ServerState::Ready) {
@@ -120,8 +121,11 @@ async fn start(
         return Ok(Redirect::to(&to).into_response());
     }
     state.servers.start(owner.id, server, None).await?;
+    // Another name is taken over now, and a link under the old one leads on from there.
+    let present = state.store.user(owner.id).await?;
+    let user = present.map_or_else(|| user.to_owned(), |owner| owner.name);
     Ok(Redirect::to(&with_some_next(
-        &pending_path(user, server),
+        &pending_path(&user, server),
         next.as_deref(),
     ))
     .into_response())
@@ -156,6 +160,7 @@ async fn pending(
     query: &[(String, String)],
 ) -> Result<Response, Failure> {
     let owner = owner_for(state, who, user, server, "read:servers").await?;
+    let user = owner.name.as_str();
     let next = browser::asked_next(state, query);
     let to = next.clone().unwrap_or_else(|| server_prefix(user, server));
     let view = state.servers.view(owner.id, server).await?;

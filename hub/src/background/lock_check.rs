@@ -1,0 +1,229 @@
+//! Asks providers whether accounts that have a server or a session still stand well, and puts out those that do not.
+//!
+//! Accounts are claimed a few at a time, those longest not asked first, so that the questions are spread over the interval and two hubs
+//! do not ask twice. What is not known changes nothing: an outage ends nobody's server. And a pass that would end more than a few
+//! servers at once is no pass of accounts, but a provider, or a setting, gone wrong: it halts until its answers look right again.
+
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{Passes, pause};
+use crate::access;
+use crate::error_chain;
+use crate::login::provider::{LoginError, Standing};
+use crate::login::sign_in::{Registered, wanted_names};
+use crate::metrics::{LOCK_CHECK_HALTED, LOCK_CHECKS};
+use crate::store::StoreError;
+use crate::store::identities::Identity;
+
+/// How the interval is parted: in each part so many accounts are asked as are due.
+const PARTS: u32 = 10;
+/// Accounts asked in one part.
+const MOST: u32 = 500;
+/// Servers that one pass may always end.
+const FEW: i64 = 3;
+/// Of a hundred running servers, so many may be ended by one pass.
+const PERCENT: i64 = 5;
+
+/// How the check is done.
+#[derive(Debug, Clone, Copy)]
+pub struct LockCheck {
+    /// How often each account is asked about.
+    pub interval: Duration,
+    /// How many questions are under way at once.
+    pub concurrency: usize,
+}
+
+impl Default for LockCheck {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(300),
+            concurrency: 4,
+        }
+    }
+}
+
+/// What a provider's answers came to.
+#[derive(Debug, Default)]
+struct Found {
+    good: Vec<(Identity, String)>,
+    bad: Vec<(Identity, Standing)>,
+    unknown: usize,
+    retry_after: Option<Duration>,
+}
+
+/// Runs until `stop`.
+pub(super) async fn run(passes: Passes, stop: CancellationToken) {
+    let mut quiet_until = Instant::now();
+    while pause(passes.lock_check.interval / PARTS, &stop).await {
+        if Instant::now() < quiet_until {
+            continue;
+        }
+        for registered in &passes.sign_in.providers {
+            if !registered.provider.tells_standing() {
+                continue;
+            }
+            match check(&passes, registered).await {
+                Ok(Some(wait)) => quiet_until = Instant::now() + wait,
+                Ok(None) => {}
+                Err(error) => {
+                    warn!(error = %error_chain(&error), "Accounts could not be checked; tried again later");
+                }
+            }
+        }
+    }
+}
+
+/// Asks about the accounts of one provider that are due. Returns how long the provider wants to be left alone.
+async fn check(passes: &Passes, registered: &Registered) -> Result<Option<Duration>, StoreError> {
+    let every = i64::try_from(passes.lock_check.interval.as_millis()).unwrap_or(i64::MAX / 2);
+    let due = passes
+        .store
+        .claim_checks(&registered.name, every, MOST)
+        .await?;
+    if due.is_empty() {
+        return Ok(None);
+    }
+    let found = ask(passes, registered, due).await;
+    for (identity, name) in &found.good {
+        let wanted = wanted_names(name, &registered.name);
+        passes
+            .store
+            .note_good_standing(identity, name, &wanted)
+            .await?;
+    }
+    if found.unknown > 0 {
+        warn!(
+            provider = registered.name,
+            unknown = found.unknown,
+            "{} accounts could not be asked about; what was last known of them holds",
+            found.unknown
+        );
+    }
+    put_out(passes, registered, found.bad).await?;
+    Ok(found.retry_after)
+}
+
+async fn ask(passes: &Passes, registered: &Registered, due: Vec<Identity>) -> Found {
+    let mut answers = futures_util::stream::iter(due.into_iter().map(|identity| async move {
+        let answer = registered.provider.standing(&identity.sub).await;
+        (identity, answer)
+    }))
+    .buffer_unordered(passes.lock_check.concurrency);
+    let mut found = Found::default();
+    while let Some((identity, answer)) = answers.next().await {
+        let outcome = match &answer {
+            Ok(Some(Standing::Good { .. })) => "good",
+            Ok(Some(Standing::Locked)) => "locked",
+            Ok(Some(Standing::Missing)) => "missing",
+            Ok(None) | Err(_) => "unknown",
+        };
+        metrics::counter!(LOCK_CHECKS, "outcome" => outcome).increment(1);
+        match answer {
+            Ok(Some(Standing::Good { name })) => found.good.push((identity, name)),
+            Ok(Some(standing)) => found.bad.push((identity, standing)),
+            Ok(None) => {}
+            Err(LoginError::Away {
+                retry_after: Some(wait),
+                ..
+            }) => {
+                found.unknown += 1;
+                found.retry_after = found.retry_after.max(Some(wait));
+                // It wants to be left alone: the rest keeps its claim and comes again after the interval.
+                break;
+            }
+            Err(_) => found.unknown += 1,
+        }
+    }
+    found
+}
+
+/// Puts out accounts that do not stand well, unless they are too many to be believed.
+async fn put_out(
+    passes: &Passes,
+    registered: &Registered,
+    bad: Vec<(Identity, Standing)>,
+) -> Result<(), StoreError> {
+    let mut now = 0;
+    for (identity, _) in &bad {
+        now += passes.store.servers_up_of(identity.user_id).await?;
+    }
+    // A pass goes through all accounts once in an interval, in parts: what earlier parts ended counts.
+    let within = i64::try_from(passes.lock_check.interval.as_millis()).unwrap_or(i64::MAX / 2);
+    let before = passes
+        .store
+        .servers_put_out(&registered.name, within)
+        .await?;
+    let running = before + passes.store.checked_servers(&registered.name).await?;
+    let is_halted = !is_believable(before, now, running);
+    metrics::gauge!(LOCK_CHECK_HALTED, "provider" => registered.name.clone()).set(if is_halted {
+        1.0
+    } else {
+        0.0
+    });
+    if is_halted {
+        error!(
+            provider = registered.name,
+            would_end = before + now,
+            running,
+            "The provider says that accounts with {} of {running} running servers are locked: that is not believed, and nothing is ended. Look at the provider and at [provider.{}]",
+            before + now,
+            registered.name
+        );
+        return Ok(());
+    }
+    for (identity, standing) in bad {
+        let word = if standing == Standing::Locked {
+            "locked"
+        } else {
+            "missing"
+        };
+        let ended = passes.store.put_out(&identity, word).await?;
+        access::forget(passes.revoke.as_ref(), ended).await;
+        passes.servers.wake();
+        info!(
+            user.id = identity.user_id,
+            provider = registered.name,
+            standing = word,
+            "The account of user {} is {word}: signed out, and its servers are stopped",
+            identity.user_id
+        );
+    }
+    Ok(())
+}
+
+/// Whether a pass may end `now` servers after it ended `before`, of `running` that there were.
+fn is_believable(before: i64, now: i64, running: i64) -> bool {
+    now == 0 || before + now <= FEW.max(running * PERCENT / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_or_five_in_a_hundred_are_believed_and_more_are_not() {
+        for (before, now, running, expected) in [
+            (0, 3, 3, true),
+            (0, 4, 4, false),
+            (0, 4, 79, false),
+            (0, 4, 80, true),
+            (0, 5, 100, true),
+            (0, 6, 100, false),
+            // In parts it is the same pass.
+            (2, 1, 10, true),
+            (3, 1, 10, false),
+            // Who has no server is signed out whatever happened before.
+            (50, 0, 100, true),
+        ] {
+            assert_eq!(
+                is_believable(before, now, running),
+                expected,
+                "{before} {now} {running}"
+            );
+        }
+    }
+}
