@@ -9,8 +9,11 @@ use anyhow::Context;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::config::{self, ProviderSettings, Settings};
+use crate::config::{self, ProviderKind, ProviderSettings, Settings};
 use crate::login::admission::Rules;
+use crate::login::mediawiki::{Mediawiki, MediawikiSettings, Protocol, Signature};
+use crate::login::oidc::{Oidc, OidcSettings};
+use crate::login::provider::Provider;
 use crate::login::sign_in::{Registered, SignIn};
 use crate::secret::seal::Seal;
 
@@ -38,9 +41,9 @@ pub(crate) fn sign_in(settings: &Settings) -> anyhow::Result<SignIn> {
             allow_groups: access.allow_groups.clone(),
             block: access.block.clone(),
             admins: access.admins.clone(),
-            min_account_age_ms: access
-                .min_account_age
-                .map_or(0, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX)),
+            min_account_age_ms: access.min_account_age.map_or(0, |age| {
+                i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
+            }),
             min_edits: u64::from(access.min_edits),
             refuse_blocked: access.refuse_blocked,
             require_confirmed_email: access.require_confirmed_email,
@@ -54,8 +57,88 @@ pub(crate) fn sign_in(settings: &Settings) -> anyhow::Result<SignIn> {
     })
 }
 
-fn registered(_: &Settings, _: &str, _: &ProviderSettings) -> anyhow::Result<Registered> {
-    anyhow::bail!("providers are not there yet")
+fn registered(
+    settings: &Settings,
+    name: &str,
+    provider: &ProviderSettings,
+) -> anyhow::Result<Registered> {
+    let user_agent = user_agent(settings);
+    let client_secret = match (&provider.client_secret, &provider.client_secret_file) {
+        (Some(secret), _) => Some(secret.0.clone()),
+        (None, Some(path)) => Some(secret_file("client_secret_file", path)?),
+        (None, None) => None,
+    };
+    let made: Arc<dyn Provider> = match provider.kind {
+        ProviderKind::Mediawiki => Arc::new(Mediawiki::new(MediawikiSettings {
+            client_secret,
+            ..wiki(provider, user_agent)?
+        })?),
+        ProviderKind::Oidc => Arc::new(Oidc::new(OidcSettings {
+            issuer: provider.issuer.clone(),
+            authorize_url: provider.authorize_url.clone(),
+            token_url: provider.token_url.clone(),
+            userinfo_url: provider.userinfo_url.clone(),
+            client_id: provider.client_id.clone(),
+            client_secret,
+            scopes: provider.scopes.clone(),
+            claim_id: provider.claim_id.clone(),
+            claim_name: provider.claim_name.clone(),
+            claim_groups: provider.claim_groups.clone(),
+            admin_groups: provider.admin_groups.clone(),
+            claim_admin: provider.claim_admin.clone(),
+            issuer_name: None,
+            user_agent,
+            connect_to: provider.connect_to.clone(),
+            leeway: provider.leeway,
+        })?),
+    };
+    Ok(Registered {
+        name: name.to_owned(),
+        label: provider.label.clone().unwrap_or_else(|| name.to_owned()),
+        callback_path: provider.callback_path.clone(),
+        decides_admins: !provider.admin_groups.is_empty() || provider.claim_admin.is_some(),
+        provider: made,
+    })
+}
+
+/// All but the secret.
+fn wiki(provider: &ProviderSettings, user_agent: String) -> anyhow::Result<MediawikiSettings> {
+    let index_url = provider
+        .index_url
+        .clone()
+        .context("index_url is missing")?;
+    let signature = match (provider.signature, &provider.private_key_file) {
+        (config::Signature::RsaSha1, Some(path)) => Signature::RsaSha1 {
+            private_key: secret_file("private_key_file", path)?,
+        },
+        _ => Signature::HmacSha1,
+    };
+    Ok(MediawikiSettings {
+        protocol: match provider.protocol {
+            config::Protocol::Oauth1 => Protocol::Oauth1,
+            config::Protocol::Oauth2 => Protocol::Oauth2,
+        },
+        signature,
+        issuer: provider.issuer.clone(),
+        connect_to: provider.connect_to.clone(),
+        client_id: provider.client_id.clone(),
+        client_secret: None,
+        callback_oob: provider.callback == config::Callback::Registered,
+        scopes: provider.scopes.clone(),
+        user_agent,
+        leeway: provider.leeway,
+        lock_check_url: provider
+            .lock_check
+            .then(|| beside(&index_url, "api.php"))
+            .flatten(),
+        admin_groups: provider.admin_groups.clone(),
+        index_url,
+    })
+}
+
+/// Another file in an address's directory.
+fn beside(url: &Url, file: &str) -> Option<Url> {
+    url.join(file).ok()
 }
 
 /// `Holt/<version> (<contact>)`, as the operators of wikis ask for.
@@ -70,8 +153,7 @@ fn user_agent(settings: &Settings) -> String {
 
 /// The text of a file with one secret.
 fn secret_file(key: &str, path: &Path) -> anyhow::Result<SecretString> {
-    let text =
-        read_small(path).with_context(|| format!("{key}: {} cannot be read", path.display()))?;
+    let text = read_small(path).with_context(|| format!("{key}: {} cannot be read", path.display()))?;
     let text = text.trim();
     anyhow::ensure!(
         !text.is_empty(),
@@ -120,11 +202,7 @@ fn make_keys(path: &Path) -> std::io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&draft)?;
-    writeln!(
-        file,
-        "# Keys for credentials of people at their providers, the newest first.\n{}",
-        Seal::new_key()
-    )?;
+    writeln!(file, "# Keys for credentials of people at their providers, the newest first.\n{}", Seal::new_key())?;
     file.sync_all()?;
     // A link takes no other file's place, as a rename would.
     let linked = std::fs::hard_link(&draft, path);

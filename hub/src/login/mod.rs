@@ -4,6 +4,8 @@
 
 pub mod admission;
 pub mod local;
+pub mod mediawiki;
+pub mod oidc;
 pub mod password;
 pub mod provider;
 pub mod sign_in;

@@ -1,0 +1,1 @@
+//! Sign-ins against servers that speak the real protocol.
