@@ -127,6 +127,17 @@ impl Hub {
             .path()
     }
 
+    /// Writes further lines of `holt.toml`, for what is known only once the hub has its port.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn configure(&mut self, lines: &str) -> Result<()> {
+        self.wish.config.push_str(lines);
+        let dir = self.dir.as_ref().context("the hub is gone")?;
+        std::fs::write(dir.path().join("holt.toml"), &self.wish.config)?;
+        Ok(())
+    }
+
     /// The data directory.
     #[must_use]
     pub fn data_dir(&self) -> &Path {

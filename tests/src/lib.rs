@@ -15,6 +15,7 @@ pub mod raw;
 pub mod rows;
 pub mod stock;
 pub mod wait;
+pub mod wiki;
 
 use std::path::PathBuf;
 

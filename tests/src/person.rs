@@ -103,6 +103,58 @@ impl Person {
         Ok(person)
     }
 
+    /// Whoever this account of a wiki is, signed in by the hub's provider `wiki`.
+    ///
+    /// # Errors
+    /// With the page that says why not.
+    pub async fn by_wiki(hub: &Hub, account: &str) -> Result<Self> {
+        let mut person = Self::stranger(hub)?;
+        let page = person.through_wiki(account, "accept", "/hub/home").await?;
+        let (status, url) = (page.status(), page.url().clone());
+        ensure!(
+            status.is_success() && url.path() == "/hub/home",
+            "{account:?} ended at {url}: {status} {}",
+            page.text().await?
+        );
+        person.name = person.who().await?;
+        Ok(person)
+    }
+
+    /// The way through the wiki: its sign-in form as this account, its question answered with `accept` or `decline`, and on to `next`.
+    /// Returns the page where that ends.
+    ///
+    /// # Errors
+    /// When something does not answer.
+    pub async fn through_wiki(&self, account: &str, answer: &str, next: &str) -> Result<Response> {
+        let mut page = self.open(&format!("/hub/login/wiki?next={next}")).await?;
+        let is_form =
+            |page: &Response| page.status().is_success() && page.url().path().starts_with("/w/");
+        let is_sign_in = |page: &Response| {
+            page.url()
+                .query_pairs()
+                .any(|(_, value)| value == "Special:UserLogin")
+        };
+        // Whoever is known there already is asked at once.
+        if is_form(&page) && is_sign_in(&page) {
+            page = self.send_form(page.url(), ("wpName", account)).await?;
+        }
+        if is_form(&page) && !is_sign_in(&page) {
+            page = self.send_form(page.url(), (answer, "1")).await?;
+        }
+        Ok(page)
+    }
+
+    async fn send_form(&self, url: &Url, field: (&str, &str)) -> Result<Response> {
+        Ok(self
+            .follows
+            .post(url.clone())
+            .header("sec-fetch-mode", "navigate")
+            .header("sec-fetch-dest", "document")
+            .form(&[field])
+            .send()
+            .await?)
+    }
+
     /// Name and password are offered, not demanded.
     async fn skip_welcome(&self, place: &Url) -> Result<()> {
         let mut path = place.path().to_owned();

@@ -15,3 +15,4 @@ mod process_spawner;
 mod single_user;
 mod stock_jupyterhub;
 mod trouble;
+mod wiki;

@@ -41,9 +41,9 @@ pub(crate) fn sign_in(settings: &Settings) -> anyhow::Result<SignIn> {
             allow_groups: access.allow_groups.clone(),
             block: access.block.clone(),
             admins: access.admins.clone(),
-            min_account_age_ms: access.min_account_age.map_or(0, |age| {
-                i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
-            }),
+            min_account_age_ms: access
+                .min_account_age
+                .map_or(0, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX)),
             min_edits: u64::from(access.min_edits),
             refuse_blocked: access.refuse_blocked,
             require_confirmed_email: access.require_confirmed_email,
@@ -103,10 +103,7 @@ fn registered(
 
 /// All but the secret.
 fn wiki(provider: &ProviderSettings, user_agent: String) -> anyhow::Result<MediawikiSettings> {
-    let index_url = provider
-        .index_url
-        .clone()
-        .context("index_url is missing")?;
+    let index_url = provider.index_url.clone().context("index_url is missing")?;
     let signature = match (provider.signature, &provider.private_key_file) {
         (config::Signature::RsaSha1, Some(path)) => Signature::RsaSha1 {
             private_key: secret_file("private_key_file", path)?,
@@ -153,7 +150,8 @@ fn user_agent(settings: &Settings) -> String {
 
 /// The text of a file with one secret.
 fn secret_file(key: &str, path: &Path) -> anyhow::Result<SecretString> {
-    let text = read_small(path).with_context(|| format!("{key}: {} cannot be read", path.display()))?;
+    let text =
+        read_small(path).with_context(|| format!("{key}: {} cannot be read", path.display()))?;
     let text = text.trim();
     anyhow::ensure!(
         !text.is_empty(),
@@ -202,7 +200,11 @@ fn make_keys(path: &Path) -> std::io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&draft)?;
-    writeln!(file, "# Keys for credentials of people at their providers, the newest first.\n{}", Seal::new_key())?;
+    writeln!(
+        file,
+        "# Keys for credentials of people at their providers, the newest first.\n{}",
+        Seal::new_key()
+    )?;
     file.sync_all()?;
     // A link takes no other file's place, as a rename would.
     let linked = std::fs::hard_link(&draft, path);

@@ -1,0 +1,289 @@
+//! Signing in with a wiki's account: by both protocols, in a browser too; what each trouble looks like; and locks, outages, new names.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use holt_tests::chrome::Chrome;
+use holt_tests::docker;
+use holt_tests::hub::{Hub, Wish};
+use holt_tests::images;
+use holt_tests::kernel::Kernel;
+use holt_tests::person::Person;
+use holt_tests::wait::eventually;
+use holt_tests::wiki::{self, Fault, Wiki};
+
+const PAGE: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(40);
+
+/// A hub whose people are a wiki's.
+async fn hub_of(protocol: &str) -> Result<(Hub, Wiki)> {
+    docker::engine_answers().await?;
+    let image = images::single_user().await?;
+    let (key, secret) = match protocol {
+        "oauth1" => (wiki::CONSUMER, wiki::CONSUMER_SECRET),
+        _ => (wiki::CLIENT, wiki::CLIENT_SECRET),
+    };
+    let mut hub = Hub::new(Wish::default().env("HOLT__PROVIDER__WIKI__CLIENT_SECRET", secret))?;
+    let wiki = Wiki::start(&format!("{}/hub/oauth_callback", hub.url())).await?;
+    hub.configure(&format!(
+        "[docker]\nimage = \"{image}\"\n[access]\nallow_all = true\n[lock_check]\ninterval = \"10s\"\n\
+         [provider.wiki]\nlabel = \"Wikimedia\"\nprotocol = \"{protocol}\"\nclient_id = \"{key}\"\nindex_url = \"{}\"\n",
+        wiki.index_url()
+    ))?;
+    hub.up().await?;
+    Ok((hub, wiki))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_sign_in_by_both_protocols_and_work() -> Result<()> {
+    for protocol in ["oauth1", "oauth2"] {
+        let (hub, wiki) = hub_of(protocol).await?;
+        wiki.account(7_000_003, "O'Brien (WMF)");
+        let person = Person::by_wiki(&hub, "O'Brien (WMF)")
+            .await
+            .context(protocol)?;
+        ensure!(person.name() == "O'Brien (WMF)", "{}", person.name());
+        person.start("").await?;
+        let mut kernel = Kernel::started(&person, "").await?;
+        let seen = kernel
+            .run("import os; print(os.environ['JUPYTERHUB_USER'])")
+            .await?;
+        ensure!(seen == "O'Brien (WMF)", "{seen}");
+        let agents = wiki.world().agents.clone();
+        let mut hubs = agents.iter().filter(|agent| *agent != "holt-tests");
+        ensure!(
+            hubs.all(|agent| agent.starts_with("Holt/") && agent.contains("http")),
+            "{agents:?}"
+        );
+        // Somebody else in the same browser of the wiki, and the same person in another browser.
+        wiki.account(7_000_004, "Other user");
+        let other = Person::by_wiki(&hub, "Other user").await?;
+        ensure!(other.open(&person.prefix("")).await?.status() == 403);
+        let again = Person::by_wiki(&hub, "O'Brien (WMF)").await?;
+        ensure!(again.name() == person.name());
+        let rows = hub.rows().await?;
+        ensure!(rows.count("SELECT count(*) FROM identities").await? == 2);
+        let kept = rows.texts("SELECT sealed FROM auth_states").await?;
+        ensure!(kept.len() == 2, "{kept:?}");
+        let said = hub.said();
+        for secret in [
+            wiki::CONSUMER_SECRET,
+            wiki::CLIENT_SECRET,
+            "oauth_token=",
+            "code=",
+        ] {
+            ensure!(!said.contains(secret), "the log holds {secret}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_signs_in_with_two_tabs_and_can_decline() -> Result<()> {
+    for protocol in ["oauth1", "oauth2"] {
+        let (hub, wiki) = hub_of(protocol).await?;
+        wiki.account(7_000_003, "עברית (WMF)");
+        let chrome = Chrome::start().await?;
+        chrome.go(&format!("{}/hub/login", hub.url())).await?;
+        chrome.picture(&format!("wiki-1-login-{protocol}")).await?;
+        chrome.click("a.provider", PAGE).await?;
+        let name = chrome.element("#wpName1", PAGE).await?;
+        name.send_keys("עברית (WMF)").await?;
+        chrome.click("#wpLoginAttempt", PAGE).await?;
+        chrome.click("#mw-oauth-decline", PAGE).await?;
+        if protocol == "oauth2" {
+            // The wiki sends the browser back without saying which sign-in it was.
+            chrome.element("a[href='/hub/login']", PAGE).await?;
+            chrome.picture("wiki-2-declined").await?;
+        }
+        // Two tabs begin; the first finishes first, and the second after it.
+        chrome
+            .go(&format!("{}/hub/login/wiki?next=/hub/sessions", hub.url()))
+            .await?;
+        chrome.element("#mw-oauth-accept", PAGE).await?;
+        let first = chrome.page.window().await?;
+        let second = chrome.page.new_window(true).await?.handle;
+        chrome.page.switch_to_window(second).await?;
+        chrome
+            .go(&format!("{}/hub/login/wiki?next=/hub/home", hub.url()))
+            .await?;
+        chrome.element("#mw-oauth-accept", PAGE).await?;
+        chrome.page.switch_to_window(first).await?;
+        chrome.click("#mw-oauth-accept", PAGE).await?;
+        chrome.element("#end-all", PAGE).await?;
+        chrome
+            .picture(&format!("wiki-3-sessions-{protocol}"))
+            .await?;
+        chrome.close().await?;
+        let said = hub.said();
+        ensure!(!said.contains("panicked"), "{said}");
+        drop(wiki);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_trouble_of_a_wiki_is_a_page_that_says_what_to_do() -> Result<()> {
+    for protocol in ["oauth1", "oauth2"] {
+        let (hub, wiki) = hub_of(protocol).await?;
+        wiki.account(7_000_003, "Ordinary user");
+        let is_old = protocol == "oauth1";
+        let mut cases = vec![(Fault::LocksAway, 503, "does not answer")];
+        if is_old {
+            cases.extend([
+                (Fault::Broken, 503, "does not answer"),
+                (Fault::Captive, 503, "does not answer"),
+                (Fault::TooMany(7), 503, "wait 7 s"),
+                (Fault::Agent, 502, "mend that"),
+                (Fault::Moved, 502, "mend that"),
+                (Fault::ReadOnly, 503, "read-only"),
+                (Fault::WrongKey, 502, "mend that"),
+                (Fault::WrongAudience, 502, "mend that"),
+                (Fault::WrongNonce, 502, "mend that"),
+                (Fault::Unsigned, 502, "mend that"),
+                (Fault::Expired, 502, "mend that"),
+            ]);
+        }
+        for (fault, status, words) in cases {
+            wiki.world().fault = fault;
+            let page = Person::stranger(&hub)?
+                .through_wiki("Ordinary user", "accept", "/hub/home")
+                .await?;
+            let found = page.status();
+            let text = page.text().await?;
+            ensure!(
+                found.as_u16() == status && text.contains(words),
+                "{protocol} {fault:?}: {found} {text}"
+            );
+        }
+        wiki.world().fault = Fault::None;
+        // Accounts that may not: locked, hidden, without a name, without a number.
+        type Change = fn(&mut wiki::Account);
+        let changes: [(Change, &str); 4] = [
+            (|it| it.hidden = true, "hidden"),
+            (|it| it.suppressed = true, "cannot sign in here"),
+            (|it| it.sub = Some("0".to_owned()), "cannot sign in here"),
+            (|it| it.revoked = true, "Begin again"),
+        ];
+        for (change, words) in changes {
+            wiki.world().accounts.clear();
+            wiki.account(7_000_003, "Ordinary user");
+            wiki.world().accounts.values_mut().for_each(change);
+            let page = Person::stranger(&hub)?
+                .through_wiki("Ordinary user", "accept", "/hub/home")
+                .await?;
+            let status = page.status();
+            let text = page.text().await?;
+            ensure!(
+                status.is_client_error() && text.contains(words),
+                "{protocol} {words}: {status} {text}"
+            );
+        }
+        let rows = hub.rows().await?;
+        ensure!(rows.count("SELECT count(*) FROM identities").await? == 0);
+        if is_old {
+            wiki.world().ahead = 400;
+            let page = Person::stranger(&hub)?.open("/hub/login/wiki").await?;
+            let text = page.text().await?;
+            ensure!(text.contains("400 s apart"), "{text}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_account_is_out_and_an_outage_ends_nothing() -> Result<()> {
+    let (hub, wiki) = hub_of("oauth2").await?;
+    wiki.account(7_000_003, "Locked soon");
+    wiki.account(7_000_004, "Innocent");
+    let locked = Person::by_wiki(&hub, "Locked soon").await?;
+    let innocent = Person::by_wiki(&hub, "Innocent").await?;
+    locked.start("").await?;
+    innocent.start("").await?;
+    let mut open = Kernel::started(&locked, "").await?;
+    let mut untouched = Kernel::started(&innocent, "").await?;
+    if let Some(account) = wiki.world().accounts.get_mut(&7_000_003) {
+        account.locked = true;
+    }
+    open.until_closed(SOON).await?;
+    eventually("only the other's server is left", SOON, || async {
+        match hub.containers().await {
+            Ok(left) if left.len() == 1 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await?;
+    ensure!(locked.who().await.is_err(), "a locked account is signed in");
+    // The wiki still knows the browser, and a profile tells nothing of locks.
+    let page = locked
+        .through_wiki("Locked soon", "accept", "/hub/home")
+        .await?;
+    let (status, text) = (page.status(), page.text().await?);
+    ensure!(
+        status == 403 && text.contains("locked on all wikis"),
+        "{status} {text}"
+    );
+    // Unlocked, they are back.
+    if let Some(account) = wiki.world().accounts.get_mut(&7_000_003) {
+        account.locked = false;
+    }
+    let back = Person::by_wiki(&hub, "Locked soon").await?;
+    ensure!(back.name() == "Locked soon");
+    // The wiki breaks: questions come to nothing, and nothing ends.
+    wiki.world().fault = Fault::Broken;
+    let asked = async || {
+        let said = hub.said();
+        if said.contains("could not be asked about") {
+            Ok(())
+        } else {
+            Err("nobody was asked about".to_owned())
+        }
+    };
+    eventually("accounts are asked about in vain", SOON, asked).await?;
+    ensure!(untouched.run("6*7").await? == "42");
+    ensure!(innocent.who().await? == "Innocent");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_account_keeps_everything_and_old_links_lead_on() -> Result<()> {
+    let (hub, wiki) = hub_of("oauth1").await?;
+    wiki.account(7_000_003, "Old name");
+    let person = Person::by_wiki(&hub, "Old name").await?;
+    person.start("").await?;
+    let mut kernel = Kernel::started(&person, "").await?;
+    kernel
+        .run("open('kept.txt', 'w').write('mine'); print('written')")
+        .await?;
+    wiki.account(7_000_003, "New name");
+    let rows = hub.rows().await?;
+    eventually("the new name is known", SOON, || async {
+        let names = rows
+            .texts("SELECT next_name FROM users WHERE next_name IS NOT NULL")
+            .await
+            .map_err(|error| format!("{error:#}"))?;
+        if names == ["New name"] {
+            Ok(())
+        } else {
+            Err(format!("{names:?}"))
+        }
+    })
+    .await?;
+    // What runs keeps its name.
+    ensure!(person.who().await? == "Old name");
+    ensure!(kernel.run("6*7").await? == "42");
+    person.ask_stop("").await?;
+    person.until_stopped("", SOON).await?;
+    let renamed = Person::by_wiki(&hub, "New name").await?;
+    ensure!(renamed.name() == "New name");
+    renamed.start("").await?;
+    let mut kernel = Kernel::started(&renamed, "").await?;
+    ensure!(kernel.run("print(open('kept.txt').read())").await? == "mine");
+    let page = renamed.open("/user/Old%20name/lab").await?;
+    ensure!(
+        page.url().path() == "/user/New%20name/lab",
+        "{}",
+        page.url()
+    );
+    Ok(())
+}
