@@ -160,7 +160,6 @@ impl Wiki {
     }
 
     /// What it is like now, to look at and to change.
-    #[must_use]
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.shared.world()
     }

@@ -1,1 +1,3 @@
-//! x
+//! The provider against what a real wiki was seen to say.
+
+mod vectors;
