@@ -118,7 +118,14 @@ impl Overrides {
             public_url: self.public_url.clone(),
             ..self.place.sources()
         };
-        Settings::load(&sources).map_err(Failure::settings)
+        let settings = Settings::load(&sources).map_err(Failure::settings)?;
+        // Files that settings name are part of them: better told now than by a hub that does not come up.
+        let mistakes = crate::hub::mistakes(&settings);
+        if mistakes.is_empty() {
+            Ok(settings)
+        } else {
+            Err(Failure::named_files(&mistakes))
+        }
     }
 }
 

@@ -124,6 +124,12 @@ pub async fn run(
     Ok(())
 }
 
+/// What is wrong with files that the settings name, each in one line.
+#[must_use]
+pub fn mistakes(settings: &Settings) -> Vec<String> {
+    providers::mistakes(settings)
+}
+
 /// Stops every notebook server and waits until nothing of them is left, at most for `deadline`. Returns how many are left.
 /// A hub that runs does the work; without one it is done here.
 ///

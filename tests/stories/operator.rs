@@ -191,3 +191,34 @@ async fn every_mistake_in_the_settings_is_told_at_once() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_file_with_a_secret_is_named_before_anything_starts() -> Result<()> {
+    let hub = Hub::new(Wish::default().config(
+        "[provider.wiki]\nindex_url = \"https://wiki.example/w/index.php\"\nclient_id = \"x\"\nclient_secret_file = \"/nowhere/secret\"",
+    ))?;
+    for command in ["check", "up"] {
+        let output = tokio::process::Command::from(hub.command(&[command])?)
+            .output()
+            .await?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.code() == Some(64), "{command}: {said}");
+        ensure!(
+            said.contains("[provider.wiki]: client_secret_file: /nowhere/secret cannot be read"),
+            "{command}: {said}"
+        );
+    }
+    let clear = Hub::new(Wish::default().config("[provider.wiki]\nclient_secret = \"x\""))?;
+    let output = tokio::process::Command::from(clear.command(&["check"])?)
+        .output()
+        .await?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    for part in [
+        "provider.wiki.client_secret: a secret must not stand in the settings file",
+        "provider.wiki.client_id: nobody can sign in without it",
+        "provider.wiki.index_url: it does not lead to a wiki's index.php",
+    ] {
+        ensure!(said.contains(part), "no {part} in {said}");
+    }
+    Ok(())
+}

@@ -287,3 +287,63 @@ async fn a_renamed_account_keeps_everything_and_old_links_lead_on() -> Result<()
     );
     Ok(())
 }
+
+/// Names that accounts have, from `spec/golden`: quotes, every script, invisible letters, 255 bytes, pairs that look alike.
+fn nasty_names() -> Result<Vec<(u64, String)>> {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../spec/golden/wiki-names.json"
+    );
+    let all: Vec<serde_json::Value> = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+    let names: Vec<(u64, String)> = all
+        .iter()
+        .filter_map(|one| Some((one["sub"].as_u64()?, one["name"].as_str()?.to_owned())))
+        .collect();
+    ensure!(names.len() == 65, "{} names", names.len());
+    Ok(names)
+}
+
+/// Signs in, works in a home of their own, and comes back.
+async fn comes_works_and_comes_back(hub: &Hub, name: &str) -> Result<()> {
+    let person = Person::by_wiki(hub, name).await?;
+    ensure!(person.name() == name, "became {:?}", person.name());
+    person.start("").await?;
+    let mut kernel = Kernel::started(&person, "").await?;
+    let code = "import os; f = open('own.txt', 'a'); f.write(os.environ['JUPYTERHUB_USER']); f.close(); print(open('own.txt').read())";
+    let seen = kernel.run(code).await?;
+    ensure!(seen == name, "the home says {seen:?}");
+    person.ask_stop("").await?;
+    person.until_stopped("", SOON).await?;
+    let again = Person::by_wiki(hub, name).await?;
+    ensure!(again.name() == name, "came back as {:?}", again.name());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nasty_names_each_have_a_user_and_a_home_of_their_own() -> Result<()> {
+    let (hub, wiki) = hub_of("oauth2").await?;
+    let names = nasty_names()?;
+    for (sub, name) in &names {
+        wiki.account(*sub, name);
+    }
+    // A few at a time: it is names that are tried, not the machine.
+    for some in names.chunks(6) {
+        let all = some.iter().map(|(_, name)| {
+            let hub = &hub;
+            async move {
+                comes_works_and_comes_back(hub, name)
+                    .await
+                    .with_context(|| format!("{name:?}"))
+            }
+        });
+        futures_util::future::try_join_all(all).await?;
+    }
+    let rows = hub.rows().await?;
+    ensure!(rows.count("SELECT count(*) FROM identities").await? == 65);
+    ensure!(
+        rows.count("SELECT count(DISTINCT user_id) FROM identities")
+            .await?
+            == 65
+    );
+    Ok(())
+}

@@ -36,6 +36,11 @@ impl Failure {
         }
     }
 
+    /// Files that the settings name and that cannot be used, one a line.
+    pub(super) fn named_files(mistakes: &[String]) -> Self {
+        Self::new(USAGE, mistakes.join("\n"))
+    }
+
     /// Mistakes in the settings, one a line.
     pub(super) fn settings(problems: Vec<Problem>) -> Self {
         let mut message = String::new();

@@ -205,7 +205,7 @@ section! {
         scopes: Vec<String> = "[]",
         /// Members of these groups there administer the hub.
         admin_groups: Vec<String> = "[]",
-        /// An origin that is dialled instead of the public one, such as "http://wiki.internal:8080".
+        /// An origin that is dialled instead of the public one, such as `"http://wiki.internal:8080"`.
         connect_to: Option<Url> = "",
         /// The path that the provider sends browsers back to; each provider has one of its own.
         callback_path: String = "/hub/oauth_callback",
@@ -213,7 +213,7 @@ section! {
         leeway: Duration = "30s",
         /// Who vouches for accounts; none is the origin of index_url, or of authorize_url. With OpenID Connect it is where discovery begins.
         issuer: Option<Url> = "",
-        /// A wiki: its index.php as the public calls it, such as "https://meta.wikimedia.org/w/index.php".
+        /// A wiki: its index.php as the public calls it, such as `"https://meta.wikimedia.org/w/index.php"`.
         index_url: Option<Url> = "",
         /// A wiki: OAuth 1.0a or OAuth 2.0, as the consumer was registered.
         protocol: Protocol = "oauth2",
@@ -247,7 +247,7 @@ section! {
     AccessSettings = "access" {
         /// Whoever the provider vouches for may come in.
         allow_all: bool = "false",
-        /// These may come in: names, or "<provider>:<number>", which outlives a change of name.
+        /// These may come in: names, or `"<provider>:<number>"`, which outlives a change of name.
         allow: Vec<String> = "[]",
         /// Members of these groups there may come in.
         allow_groups: Vec<String> = "[]",

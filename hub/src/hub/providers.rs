@@ -57,6 +57,19 @@ pub(crate) fn sign_in(settings: &Settings) -> anyhow::Result<SignIn> {
     })
 }
 
+/// Reads everything that [`sign_in`] would read, and makes nothing: for `holt check`. All that is wrong, each in one line.
+pub(crate) fn mistakes(settings: &Settings) -> Vec<String> {
+    let providers = settings.providers.iter().filter_map(|(name, provider)| {
+        let error = registered(settings, name, provider).err()?;
+        Some(format!("[provider.{name}]: {error:#}"))
+    });
+    let keys = match (&settings.auth_state.keys, &settings.auth_state.keys_file) {
+        (None, None) => None,
+        _ => seal(settings).err().map(|error| format!("{error:#}")),
+    };
+    providers.chain(keys).collect()
+}
+
 fn registered(
     settings: &Settings,
     name: &str,

@@ -73,6 +73,6 @@ fn wait(outcome: &Result<Answer, LoginError>, repeat: Repeat, repeated: u32) -> 
 }
 
 /// Whether no connection was made, by the words of the HTTP client; a test holds them against it.
-fn is_unreached(reason: &str) -> bool {
+pub(super) fn is_unreached(reason: &str) -> bool {
     reason.contains("client error (Connect)")
 }

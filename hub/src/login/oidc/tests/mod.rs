@@ -546,7 +546,7 @@ fn a_denial_comes_back_with_and_without_a_state() {
         error: "access_denied".to_owned(),
     };
     let error = pair("error", "access_denied");
-    assert_eq!(oidc.came_back(&[error.clone()]), denied(None));
+    assert_eq!(oidc.came_back(std::slice::from_ref(&error)), denied(None));
     assert_eq!(
         oidc.came_back(&[error, pair("state", "s")]),
         denied(Some("s"))
