@@ -247,13 +247,13 @@ section! {
     AccessSettings = "access" {
         /// Whoever the provider vouches for may come in.
         allow_all: bool = "false",
-        /// These may come in: names, or `"<provider>:<number>"`, which outlives a change of name.
+        /// These may come in: names, or `"<provider>:<number>"`, which no change of name hands to somebody else.
         allow: Vec<String> = "[]",
         /// Members of these groups there may come in.
         allow_groups: Vec<String> = "[]",
         /// These may not, whatever else is said; written as in allow.
         block: Vec<String> = "[]",
-        /// These administer, and may come in; written as in allow.
+        /// These administer, and may come in; written as in allow, by number rather than by name.
         admins: Vec<String> = "[]",
         /// Accounts younger than this may not come in; "0" is no rule.
         min_account_age: Option<Duration> = "0",

@@ -164,7 +164,16 @@ impl From<SignInError> for Failure {
         let again = ("Sign in again", "/hub/login".to_owned());
         let refusal = match cause {
             SignInError::Store(cause) => return cause.into(),
-            SignInError::Busy => return Self::busy(),
+            SignInError::TooMany(seconds) => Self {
+                retry_after: Some(seconds),
+                ..Self::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    format!(
+                        "Too many sign-ins were begun from this address. Wait {} min.",
+                        seconds.div_ceil(60)
+                    ),
+                )
+            },
             SignInError::Login(cause) => return cause.into(),
             SignInError::NotBegun => Self::bad_request(
                 "This sign-in was begun in another browser, took longer than 20 minutes, or is finished already. Begin again here.",

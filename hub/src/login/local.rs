@@ -78,12 +78,17 @@ pub async fn sign_in(
     }
 }
 
-fn keys(name: &str, address: Option<IpAddr>) -> [String; 3] {
-    let address = address.map_or_else(String::new, |address| match address {
+/// An address as tries are counted by.
+pub(super) fn group(address: Option<IpAddr>) -> String {
+    address.map_or_else(String::new, |address| match address {
         IpAddr::V4(v4) => v4.to_string(),
         // One subscriber has a whole /64.
         IpAddr::V6(v6) => format!("{:x?}", &v6.segments()[..4]),
-    });
+    })
+}
+
+fn keys(name: &str, address: Option<IpAddr>) -> [String; 3] {
+    let address = group(address);
     [
         secret::hash(&format!("both\0{address}\0{name}")),
         secret::hash(&format!("address\0{address}")),

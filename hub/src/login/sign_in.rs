@@ -3,6 +3,7 @@
 //! What is on its way is a row bound to one browser, so any hub can finish it, and nobody finishes another's. The row goes before the
 //! provider is asked: whatever happens then, it is used up.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::admission::{Admitted, Rules};
 use super::provider::{CameBack, LoginError, Person, Provider, Query, Standing};
-use crate::secret::seal::{Seal, Sealed};
+use crate::secret::{
+    self,
+    seal::{Seal, Sealed},
+};
 use crate::store::identities::Arrival;
 use crate::store::pending::PendingLogin;
 use crate::store::users::User;
@@ -19,6 +23,9 @@ use crate::store::{Store, StoreError};
 
 /// How long a browser may be away.
 pub const PATIENCE: Duration = Duration::from_secs(20 * 60);
+/// Sign-ins begun from one address within [`WINDOW`]: a room full of people has one address.
+const MOST_OF_ADDRESS: u32 = 1000;
+const WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Names tried before a person cannot be called anything.
 const TRIES: usize = 50;
 
@@ -72,9 +79,9 @@ pub enum SignInError {
     /// The rules do not let the person in; a whole sentence.
     #[error("{0}")]
     NotAdmitted(String),
-    /// Too many are on their way.
-    #[error("too many people are signing in at this moment")]
-    Busy,
+    /// Too many were begun from one address; seconds to wait.
+    #[error("too many sign-ins were begun from this address")]
+    TooMany(u64),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -125,7 +132,7 @@ impl SignIn {
         self.providers.iter().find(|one| one.callback_path == path)
     }
 
-    /// Begins a sign-in in a browser, and says where it goes.
+    /// Begins a sign-in in a browser at an address, and says where it goes.
     ///
     /// # Errors
     /// [`SignInError`].
@@ -134,8 +141,15 @@ impl SignIn {
         store: &Store,
         registered: &Registered,
         browser: &str,
+        address: Option<IpAddr>,
         next: Option<String>,
     ) -> Result<String, SignInError> {
+        // Each is a row, and with some protocols a question to the provider.
+        let key = secret::hash(&format!("sign-in\0{}", super::local::group(address)));
+        if let Some(seconds) = store.throttled(&key, MOST_OF_ADDRESS, WINDOW).await? {
+            return Err(SignInError::TooMany(seconds));
+        }
+        store.count_try(&[key], WINDOW).await?;
         let begun = registered
             .provider
             .begin(&self.callback(registered))
@@ -149,12 +163,9 @@ impl SignIn {
             kept: format!("{}:{}", sealed.key_id, sealed.text),
             next,
         };
-        if !store
+        store
             .keep_login(browser, &begun.handle, &login, PATIENCE)
-            .await?
-        {
-            return Err(SignInError::Busy);
-        }
+            .await?;
         Ok(begun.go_to)
     }
 

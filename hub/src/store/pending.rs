@@ -10,7 +10,7 @@ use crate::secret;
 
 /// So many may be on their way in one browser; the oldest give way.
 const OF_ONE_BROWSER: i64 = 16;
-/// So many may be on their way at all: who only begins them fills no disk.
+/// So many may be on their way at all: who only begins them fills no disk, and keeps nobody out, since the oldest give way.
 const OF_ALL: i64 = 20_000;
 
 /// A sign-in on its way.
@@ -25,7 +25,7 @@ pub struct PendingLogin {
 }
 
 impl Store {
-    /// Keeps a sign-in that has begun. `false` when too many are on their way.
+    /// Keeps a sign-in that has begun.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -35,7 +35,7 @@ impl Store {
         handle: &str,
         login: &PendingLogin,
         lifetime: Duration,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(), StoreError> {
         let browser = secret::hash(browser);
         let mut tx = self.write().await?;
         sqlx::query(concat!(
@@ -44,13 +44,12 @@ impl Store {
         ))
         .execute(&mut *tx)
         .await?;
-        let all: i64 = sqlx::query_scalar("SELECT count(*) FROM pending_logins")
-            .fetch_one(&mut *tx)
-            .await?;
-        if all >= OF_ALL {
-            tx.commit().await?;
-            return Ok(false);
-        }
+        sqlx::query(
+            "DELETE FROM pending_logins WHERE rowid <= (SELECT max(rowid) FROM pending_logins) - ?",
+        )
+        .bind(OF_ALL)
+        .execute(&mut *tx)
+        .await?;
         sqlx::query(
             "DELETE FROM pending_logins WHERE browser = ?1 AND handle NOT IN \
              (SELECT handle FROM pending_logins WHERE browser = ?1 ORDER BY created DESC, rowid DESC LIMIT ?2)",
@@ -75,7 +74,7 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(())
     }
 
     /// Takes the sign-in that this browser began, for good; `None` when it did not, when it was taken, or when its time is over.
@@ -122,7 +121,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_browser_that_began_it_takes_it_once() -> Result<(), StoreError> {
         let store = Store::in_memory().await?;
-        assert!(store.keep_login("mine", "h", &login(), MINUTE).await?);
+        store.keep_login("mine", "h", &login(), MINUTE).await?;
         assert_eq!(store.take_login("other", "h").await?, None);
         assert_eq!(store.take_login("mine", "x").await?, None);
         assert_eq!(store.take_login("mine", "h").await?, Some(login()));

@@ -409,4 +409,23 @@ mod tests {
         assert!(store.create_user("Ünï", false, None).await?.id > user.id);
         Ok(())
     }
+
+    #[tokio::test]
+    async fn the_home_of_who_is_gone_is_kept_for_a_while() -> Result<(), StoreError> {
+        const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
+        let store = Store::in_memory().await?;
+        let user = store.create_user("a", false, None).await?;
+        assert!(store.delete_user(user.id).await?.is_some());
+        assert!(store.old_homes(std::time::Duration::ZERO).await?.is_empty());
+        store.purge_users().await?;
+        assert!(store.old_homes(HOUR).await?.is_empty());
+        let home = user.id.to_string();
+        assert_eq!(
+            store.old_homes(std::time::Duration::ZERO).await?,
+            [home.clone()]
+        );
+        store.forget_home(&home).await?;
+        assert!(store.old_homes(std::time::Duration::ZERO).await?.is_empty());
+        Ok(())
+    }
 }

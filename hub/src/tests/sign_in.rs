@@ -501,3 +501,31 @@ async fn links_under_a_former_name_lead_to_the_present_one() -> Tried {
         .is(404);
     Ok(())
 }
+
+#[tokio::test]
+async fn one_address_cannot_begin_without_end() -> Tried {
+    let world = world(everybody()).await?;
+    let mut browser = world.hub.browser();
+    let first = away(&mut browser, "/hub/login/wiki").await;
+    for _ in 1..1000 {
+        world.hub.browser().get("/hub/login/wiki").await.is(303);
+    }
+    let page = world.hub.browser().get("/hub/login/wiki").await.is(429);
+    assert!(page.body.contains("Wait 15 min"), "{}", page.body);
+    assert_ne!(page.header("retry-after"), "");
+    // What was begun before can be finished.
+    back(&mut browser, &first).await.is(303);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_comes_by_a_provider_is_not_offered_a_password() -> Tried {
+    let world = world(everybody()).await?;
+    let mut browser = world.hub.browser();
+    let handle = away(&mut browser, "/hub/login/wiki").await;
+    let answer = back(&mut browser, &handle).await.is(303);
+    assert_eq!(answer.location(), "/hub/spawn");
+    let page = browser.get("/hub/home").await.is(200);
+    assert!(!page.body.contains("password"), "{}", page.body);
+    Ok(())
+}

@@ -83,7 +83,8 @@ struct HomePage {
     default: Card,
     named: Vec<Card>,
     named_on: bool,
-    has_password: bool,
+    /// Whoever comes by a provider needs none.
+    offer_password: bool,
     busy: bool,
 }
 
@@ -114,7 +115,9 @@ pub(in crate::http) async fn show(
             .map(|server| Card::of(server, now))
             .collect(),
         named_on: state.settings.named_servers,
-        has_password: who.user.has_password,
+        offer_password: state.sign_in.is_local_on
+            && !who.user.has_password
+            && state.store.identities_of(who.user.id).await?.is_empty(),
         busy,
     };
     page(&who.browser, StatusCode::OK, &template)

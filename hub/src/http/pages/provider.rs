@@ -52,7 +52,7 @@ async fn send_away(
         .unwrap_or_else(secret::random_token);
     let to = state
         .sign_in
-        .begin(&state.store, registered, &signing_in, next)
+        .begin(&state.store, registered, &signing_in, browser.address, next)
         .await
         .map_err(|error| refused(registered, error))?;
     Ok(browser::send_away(state, &signing_in, &to))
