@@ -117,10 +117,13 @@ async fn new_notebook(chrome: &Chrome) -> Result<()> {
         .click(".jp-LauncherCard[data-category='Notebook']", LAB)
         .await
         .context("JupyterLab shows no launcher")?;
+    // Without a kernel the indicator says "idle" too, and a cell that is run then is passed over without a word.
+    kernel_socket(chrome).await?;
     chrome
         .until(
             "the kernel is idle",
-            "return !!document.querySelector('.jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=\"idle\"]')",
+            "return !!document.querySelector('.jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=\"idle\"]') \
+             && !/No Kernel/.test(document.querySelector('.jp-NotebookPanel-toolbar').innerText)",
             LAB,
         )
         .await
