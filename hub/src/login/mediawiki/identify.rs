@@ -72,7 +72,12 @@ fn parts(body: &[u8]) -> Option<[&str; 3]> {
     };
     let mut parts = text.split('.');
     let three = [parts.next()?, parts.next()?, parts.next()?];
-    (parts.next().is_none() && three.iter().all(|part| is_base64url(part))).then_some(three)
+    // An unsigned one has nothing after its second dot: it is a statement too, and refused as one.
+    let [head, payload, signature] = three;
+    let is_whole = is_base64url(head)
+        && is_base64url(payload)
+        && (signature.is_empty() || is_base64url(signature));
+    (parts.next().is_none() && is_whole).then_some(three)
 }
 
 fn json(part: &str) -> Option<Value> {

@@ -7,7 +7,7 @@ use super::super::claims::{Claims, is_sub};
 use super::super::identify::{Expected, verify};
 use super::super::settings::Protocol;
 use super::super::{callback, identify};
-use crate::login::provider::CameBack;
+use crate::login::provider::{CameBack, LoginError};
 
 const EXPECTED: Expected<'static> = Expected {
     key: b"a key that nobody guesses",
@@ -44,6 +44,20 @@ fn json() -> impl Strategy<Value = Value> {
                 .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
         ]
     })
+}
+
+#[test]
+fn an_unsigned_statement_is_refused_as_one() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    for (alg, check) in [("none", "alg"), ("HS256", "signature")] {
+        let head = URL_SAFE_NO_PAD.encode(format!(r#"{{"typ":"JWT","alg":"{alg}"}}"#));
+        let body = format!("{head}.{}.", URL_SAFE_NO_PAD.encode("{}"));
+        assert!(identify::is_statement(body.as_bytes()));
+        let refusal = verify(body.as_bytes(), &EXPECTED);
+        assert_eq!(refusal.err(), Some(LoginError::Unproven(check)));
+    }
 }
 
 proptest! {
