@@ -1,4 +1,4 @@
-//! What stories are told with: a hub of one's own, people with browsers, kernels, a real Chromium, and a look at the engine.
+//! What stories are told with: a hub of one's own, people with browsers, kernels, a real Chromium, a wiki, and a look at the engine.
 //!
 //! **Invariant:** only what outsiders can use: the binary `holt`, its pages and API, the engine, and the database read-only.
 

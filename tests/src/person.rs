@@ -120,7 +120,7 @@ impl Person {
         Ok(person)
     }
 
-    /// The way through the wiki: its sign-in form as this account, its question answered with `accept` or `decline`, and on to `next`.
+    /// The way through the wiki: its sign-in form as this account, its question answered with `accept` or `cancel`, and on to `next`.
     /// Returns the page where that ends.
     ///
     /// # Errors

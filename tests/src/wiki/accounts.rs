@@ -1,110 +1,148 @@
-//! Accounts, and what CentralAuth tells everybody of them.
+//! People with an account on the wiki, and how each of them stands.
 
-use axum::Json;
-use axum::extract::{RawQuery, State};
-use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use super::state::State;
 
-use super::{Shared, field, pairs};
+/// Rights of an ordinary account, as recorded.
+const RIGHTS: &str = "createaccount read edit createpage createtalk viewmyprivateinfo editmyprivateinfo editmyoptions \
+    centralauth-merge move move-subpages move-rootuserpages move-categorypages movefile upload reupload reupload-shared minoredit \
+    editmyusercss editmyuserjson editmyuserjs editmyuserjsredirect applychangetags changetags editcontentmodel viewmywatchlist \
+    editmywatchlist mwoauthproposeconsumer mwoauthupdateownconsumer mwoauthmanagemygrants autoconfirmed editsemiprotected";
 
-/// An account.
+/// What a session of OAuth 2.0 with grants to edit keeps of them, as recorded.
+const GRANTED: &str = "read edit createpage createtalk move move-subpages move-rootuserpages move-categorypages upload minoredit \
+    applychangetags changetags editcontentmodel autoconfirmed editsemiprotected";
+
+/// An account. Everything may be changed at any time; tokens stay what they are.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// Its name.
+    /// The number that never changes and is the same on all wikis.
+    pub sub: u64,
+    /// The number on this wiki alone, which means nothing elsewhere.
+    pub local_id: u64,
+    /// The present name, byte for byte.
     pub name: String,
-    /// Locked everywhere.
-    pub locked: bool,
-    /// Hidden from lists: it identifies by name, and is missing for the public.
-    pub hidden: bool,
-    /// Suppressed: it identifies without a name.
-    pub suppressed: bool,
+    /// Edits on this wiki.
+    pub edit_count: i64,
+    /// `YYYYMMDDHHMMSS`; old accounts have none.
+    pub registered: Option<String>,
+    /// The wiki it began on; `None` is said as `null`.
+    pub home: Option<String>,
+    /// Groups on this wiki, implicit ones included.
+    pub groups: Vec<String>,
+    /// Rights on this wiki.
+    pub rights: Vec<String>,
     /// Blocked on this wiki.
     pub blocked: bool,
-    /// Its edits.
-    pub edits: u64,
-    /// `YYYYMMDDHHMMSS`.
-    pub registered: Option<String>,
-    /// Its groups, as an object, as PHP writes lists with holes, or as a list.
-    pub groups: Value,
-    /// Its address of e-mail is confirmed.
+    /// Whether the address of e-mail was confirmed.
     pub confirmed_email: bool,
-    /// Its `sub`, when it is not its number.
-    pub sub: Option<String>,
-    /// It took back what it had allowed.
-    pub revoked: bool,
+    /// The address; shown only with the grant for it.
+    pub email: String,
+    /// The real name; shown only with the grant for it.
+    pub real_name: String,
+    /// Locked on all wikis.
+    pub locked: bool,
+    /// Whether, and from whom, it is hidden.
+    pub hidden: Hidden,
+    /// Whether the account here belongs to the central one; else `sub` is said as `""`, or `"0"` by newer releases.
+    pub attached: bool,
 }
 
-impl Default for Account {
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            locked: false,
-            hidden: false,
-            suppressed: false,
-            blocked: false,
-            edits: 0,
-            registered: Some("20261121073101".to_owned()),
-            groups: json!(["*", "user", "autoconfirmed"]),
-            confirmed_email: true,
-            sub: None,
-            revoked: false,
-        }
-    }
+/// How much of an account is hidden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hidden {
+    /// Nothing.
+    No,
+    /// Left out of public lists: missing for the public, but it identifies with its name.
+    FromLists,
+    /// Suppressed: missing for the public, and it identifies without a name.
+    Suppressed,
 }
 
 impl Account {
-    /// What an identity or a profile says of it.
-    pub(super) fn claims(&self, sub: u64) -> Value {
-        let sub = self.sub.clone().unwrap_or_else(|| sub.to_string());
-        if self.suppressed {
-            return json!({"sub": sub, "blocked": true});
+    pub(super) fn new(sub: u64, local_id: u64, name: &str) -> Self {
+        Self {
+            sub,
+            local_id,
+            name: name.to_owned(),
+            edit_count: 0,
+            registered: Some("20261121073101".to_owned()),
+            home: Some("peerwiki".to_owned()),
+            groups: ["*", "user", "autoconfirmed"].map(str::to_owned).to_vec(),
+            rights: RIGHTS.split_whitespace().map(str::to_owned).collect(),
+            blocked: false,
+            confirmed_email: true,
+            email: format!("u{sub}@example.org"),
+            real_name: String::new(),
+            locked: false,
+            hidden: Hidden::No,
+            attached: true,
         }
-        json!({
-            "sub": sub,
-            "username": self.name,
-            "editcount": self.edits,
-            "email_verified": self.confirmed_email,
-            "confirmed_email": self.confirmed_email,
-            "blocked": self.blocked,
-            "registered": self.registered,
-            "groups": self.groups,
-            "rights": ["read"],
-            "grants": {"0": "basic", "2": "highvolume"},
-        })
+    }
+
+    /// `YYYY-MM-DDTHH:MM:SSZ`.
+    pub(super) fn registration(&self) -> Option<String> {
+        let digits = self.registered.as_deref()?;
+        let part = |from: usize, to: usize| digits.get(from..to);
+        Some(format!(
+            "{}-{}-{}T{}:{}:{}Z",
+            part(0, 4)?,
+            part(4, 6)?,
+            part(6, 8)?,
+            part(8, 10)?,
+            part(10, 12)?,
+            part(12, 14)?
+        ))
+    }
+
+    /// The rights that are left in a session with such grants.
+    pub(super) fn rights_with(&self, grants: &[String]) -> Vec<String> {
+        if self.locked || !grants.iter().any(|grant| grant.starts_with("edit")) {
+            return Vec::new();
+        }
+        let granted: Vec<&str> = GRANTED.split_whitespace().collect();
+        self.rights
+            .iter()
+            .filter(|right| granted.contains(&right.as_str()))
+            .cloned()
+            .collect()
     }
 }
 
-/// `api.php?action=query&meta=globaluserinfo`.
-pub(super) async fn globaluserinfo(
-    State(shared): State<Shared>,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let query = pairs(&query.unwrap_or_default());
-    let mut world = shared.world();
-    world.asked.push("globaluserinfo".to_owned());
-    let account = field(&query, "guiid")
-        .and_then(|id| id.parse::<u64>().ok())
-        .and_then(|id| world.accounts.get_key_value(&id));
-    let Some((id, account)) = account else {
-        return Json(json!({"error": {
-            "code": "invaliduserid",
-            "info": "Invalid user ID.",
-        }}))
-        .into_response();
-    };
-    let info = if account.hidden || account.suppressed {
-        json!({"missing": true})
-    } else {
-        let mut info = json!({
-            "home": null,
-            "id": id,
-            "registration": "2026-11-21T07:31:01Z",
-            "name": account.name,
-        });
-        if account.locked {
-            info["locked"] = json!(true);
+impl State {
+    /// Creates the account, or changes its name.
+    pub(super) fn put_account(&mut self, sub: u64, name: &str) {
+        let next = 3 + self.accounts.len() as u64;
+        self.accounts
+            .entry(sub)
+            .and_modify(|account| name.clone_into(&mut account.name))
+            .or_insert_with(|| Account::new(sub, next, name));
+    }
+
+    pub(super) fn account_named(&self, name: &str) -> Option<&Account> {
+        self.accounts.values().find(|account| account.name == name)
+    }
+
+    /// As somebody types it: blanks for `_`, a large first letter where that is plain.
+    pub(super) fn account_typed(&self, typed: &str) -> Option<&Account> {
+        let typed = typed.replace('_', " ");
+        let typed = typed.trim();
+        let mut large = typed.to_owned();
+        if let Some(first) = large.get_mut(..1) {
+            first.make_ascii_uppercase();
         }
-        info
-    };
-    Json(json!({"batchcomplete": true, "query": {"globaluserinfo": info}})).into_response()
+        self.account_named(typed)
+            .or_else(|| self.account_named(&large))
+    }
+}
+
+/// Whether a name can be one at all; only the plain rules.
+pub(super) fn is_valid_name(name: &str) -> bool {
+    let refused = ['#', '/', '<', '>', '[', ']', '{', '}', '|', '\u{fffd}'];
+    !name.is_empty()
+        && name.len() <= 255
+        && name.parse::<std::net::IpAddr>().is_err()
+        && ![".", ".."].contains(&name)
+        && !name
+            .chars()
+            .any(|letter| refused.contains(&letter) || letter.is_control())
 }

@@ -1,288 +1,282 @@
-//! A wiki for tests: MediaWiki's Extension:OAuth in both versions, and CentralAuth's answers, on a real socket.
+//! A wiki to sign in with: MediaWiki's Extension:OAuth (1.0a and 2.0) and CentralAuth's `globaluserinfo`, as the recorded exchanges in
+//! `spec/golden/mediawiki-oauth.json` show them, on a socket of its own.
 //!
-//! It checks what the real one checks, in the order it does, and answers in its words and with its statuses: refusals of OAuth 1.0a are
-//! 200, a denied 2.0 comes back without its state. A browser is somebody there when it has the wiki's cookie, which the wiki's own
-//! sign-in form sets. [`Fault`] makes it fail as wikis fail.
+//! Browsers and programs can use it as they use the real one. A test says who has an account ([`Wiki::account`]), which applications are
+//! registered ([`Wiki::consumer`]), and what goes wrong ([`Wiki::cause`], [`Wiki::tamper`], [`Wiki::down`], [`Wiki::set_clock`], ...).
+//! Everything may be changed between any two requests. Refusals of OAuth 1.0a are HTTP 200, as they are there.
+//! **Invariant:** it keeps to what the recorded wiki does, also where that is odd; what a newer release does is [`Release::Master`].
 
 mod accounts;
+mod answer;
+mod api;
+mod authorize;
+mod consumers;
+mod dialog;
+mod identity;
 mod oauth1;
 mod oauth2;
-mod pages;
+mod php;
+mod refusal;
+mod request;
+mod resource;
+mod server;
+mod signature;
+mod site;
+mod state;
+mod trouble;
+mod visitor;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
 
-use anyhow::Result;
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{any, get, post};
-use sha2::{Digest as _, Sha256};
-use tokio::task::JoinHandle;
+use anyhow::{Context as _, Result};
 
-pub use accounts::Account;
-
-/// The consumer of OAuth 1.0a that every wiki knows.
-pub const CONSUMER: &str = "ff68fd86be55839e0bc4db271de8860c";
-/// Its secret, which is one of tests only.
-pub const CONSUMER_SECRET: &str = "707b147bc75e3b420d4220edb2da8d3d6bd70d40";
-/// The client of OAuth 2.0 that every wiki knows, confidential.
-pub const CLIENT: &str = "3cabb77d846d0a7d9a5e4946f1095b90";
-/// Its secret, which is one of tests only.
-pub const CLIENT_SECRET: &str = "1a86b09c5bfbd1d1dc2f5e3a1c4e6f708192a3b4";
-
-/// How a wiki fails.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Fault {
-    /// It does not.
-    #[default]
-    None,
-    /// 500 with a page.
-    Broken,
-    /// 200 with a page, as of a captive portal.
-    Captive,
-    /// 429, and how many seconds to wait.
-    TooMany(u64),
-    /// 403 with a page, for a user agent it does not like.
-    Agent,
-    /// 301 to another address.
-    Moved,
-    /// The tables of OAuth are read-only.
-    ReadOnly,
-    /// Its statements are signed with another key.
-    WrongKey,
-    /// Its statements are for another consumer.
-    WrongAudience,
-    /// Its statements answer another request.
-    WrongNonce,
-    /// Its statements are over.
-    Expired,
-    /// Its statements are not signed at all.
-    Unsigned,
-    /// Only what tells of locks is away.
-    LocksAway,
-}
-
-/// What it is like now.
-#[derive(Debug, Default)]
-pub struct World {
-    /// Accounts by their central number.
-    pub accounts: BTreeMap<u64, Account>,
-    /// How it fails.
-    pub fault: Fault,
-    /// How many seconds its clock is ahead of ours.
-    pub ahead: i64,
-    /// Where OAuth 1.0a leads browsers back to.
-    pub callback: String,
-    /// Whether that is a prefix, so that the consumer says the whole.
-    pub is_callback_prefix: bool,
-    /// Where OAuth 2.0 may lead browsers back to, to the letter.
-    pub callbacks_of_oauth2: BTreeSet<String>,
-    /// Paths and pages that were asked for, oldest first: `initiate`, `token`, `identify`, `access_token`, `profile`, `globaluserinfo`.
-    pub asked: Vec<String>,
-    /// What those who asked called themselves.
-    pub agents: BTreeSet<String>,
-    oauth1: oauth1::Oauth1,
-    oauth2: oauth2::Oauth2,
-    /// Browsers by cookie.
-    browsers: BTreeMap<String, u64>,
-    count: u64,
-}
+pub use self::accounts::{Account, Hidden};
+pub use self::consumers::{CallbackRule, Consumer, Kind, Shape, Stage, Version};
+pub use self::identity::Tamper;
+pub use self::php::{Json, Members};
+pub use self::request::Seen;
+use self::server::{Server, lock};
+use self::state::{Clock, State};
+pub use self::state::{ReadOnly, Release, Secret};
+pub use self::trouble::{Often, Place, Trouble};
+pub use self::visitor::{Arrived, Consent, Visitor};
 
 /// A running wiki. Dropping it ends it.
-#[derive(Debug)]
 pub struct Wiki {
-    address: SocketAddr,
-    shared: Shared,
-    task: JoinHandle<()>,
+    server: Server,
+    state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Clone)]
-struct Shared {
-    world: Arc<Mutex<World>>,
-    base: String,
+impl std::fmt::Debug for Wiki {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // What it knows are secrets.
+        f.debug_struct("Wiki")
+            .field("url", &self.url())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Wiki {
-    /// Starts one on a free port. `callback` is where browsers are led back to, as registered for both protocols.
+    /// Starts a wiki without accounts and applications, which takes its own address for its public one.
     ///
     /// # Errors
-    /// When there is no port.
-    pub async fn start(callback: &str) -> Result<Self> {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let world = World {
-            callback: callback.to_owned(),
-            callbacks_of_oauth2: BTreeSet::from([callback.to_owned()]),
-            ..World::default()
-        };
-        let shared = Shared {
-            world: Arc::new(Mutex::new(world)),
-            base: format!("http://{address}"),
-        };
-        let router = Router::new()
-            .route("/w/index.php", any(index))
-            .route("/w/api.php", get(accounts::globaluserinfo))
-            .route("/w/rest.php/oauth2/authorize", any(oauth2::authorize))
-            .route(
-                "/w/rest.php/oauth2/access_token",
-                post(oauth2::access_token),
-            )
-            .route("/w/rest.php/oauth2/resource/profile", get(oauth2::profile))
-            .layer(from_fn_with_state(shared.clone(), fail))
-            .with_state(shared.clone());
-        let task = tokio::spawn(async move {
-            // It ends with the task.
-            let _ = axum::serve(listener, router).await;
-        });
-        Ok(Self {
-            address,
-            shared,
-            task,
-        })
+    /// When the machine has no port or thread left.
+    pub fn start() -> Result<Self> {
+        let (server, state) = Server::start(|address| State::new(&format!("http://{address}")))?;
+        Ok(Self { server, state })
     }
 
-    /// Its origin, as it calls itself.
+    /// The origin that is dialled.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.server.address)
     }
 
-    /// Its `index.php`.
+    /// `index.php`, where OAuth 1.0a is.
     #[must_use]
     pub fn index_url(&self) -> String {
         format!("{}/w/index.php", self.url())
     }
 
-    /// What it is like now, to look at and to change.
-    pub fn world(&self) -> MutexGuard<'_, World> {
-        self.shared.world()
+    /// `rest.php`, where OAuth 2.0 is.
+    #[must_use]
+    pub fn rest_url(&self) -> String {
+        format!("{}/w/rest.php", self.url())
     }
 
-    /// Makes an account, or gives it another name.
+    /// `api.php`, where locks are told.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        format!("{}/w/api.php", self.url())
+    }
+
+    /// Creates an account, or renames the one with this number.
     pub fn account(&self, sub: u64, name: &str) {
-        self.world().accounts.entry(sub).or_default().name = name.to_owned();
-    }
-}
-
-impl Drop for Wiki {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Shared {
-    fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().expect("nothing panics while it is held")
-    }
-}
-
-impl World {
-    /// A new key or secret: 32 hexadecimal digits that nobody has.
-    fn random(&mut self) -> String {
-        self.count += 1;
-        let own = (self.count, std::process::id(), SystemTime::now());
-        hex::encode(&Sha256::digest(format!("{own:?}").as_bytes())[..16])
+        lock(&self.state).put_account(sub, name);
     }
 
-    /// Its clock.
-    fn now(&self) -> i64 {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX) + self.ahead
+    /// Gives an account another name; number and tokens stay.
+    pub fn rename(&self, sub: u64, new_name: &str) {
+        self.account(sub, new_name);
     }
 
-    /// Who a browser is.
-    fn browser(&self, headers: &HeaderMap) -> Option<u64> {
-        let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
-        let cookie = cookies
-            .split(';')
-            .find_map(|pair| pair.trim().strip_prefix("wikiSession="))?;
-        self.browsers.get(cookie).copied()
+    /// Changes an account.
+    ///
+    /// # Errors
+    /// When there is none with this number.
+    pub fn change_account(&self, sub: u64, change: impl FnOnce(&mut Account)) -> Result<()> {
+        let mut state = lock(&self.state);
+        change(state.accounts.get_mut(&sub).context("no such account")?);
+        Ok(())
     }
-}
 
-/// Notes who asked, and fails as it is told to.
-async fn fail(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
-    let fault = {
-        let mut world = shared.world();
-        let agent = request
-            .headers()
-            .get(header::USER_AGENT)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        if !agent.starts_with("Mozilla/") {
-            world.agents.insert(agent.to_owned());
+    /// Registers an application, or replaces the one with this key.
+    pub fn consumer(&self, consumer: Consumer) {
+        lock(&self.state)
+            .consumers
+            .insert(consumer.key.clone(), consumer);
+    }
+
+    /// Changes a registered application.
+    ///
+    /// # Errors
+    /// When there is none with this key.
+    pub fn change_consumer(&self, key: &str, change: impl FnOnce(&mut Consumer)) -> Result<()> {
+        let mut state = lock(&self.state);
+        change(state.consumers.get_mut(key).context("no such consumer")?);
+        Ok(())
+    }
+
+    /// A person takes back what they allowed an application.
+    pub fn revoke(&self, key: &str, sub: u64) {
+        lock(&self.state).revoke(key, sub);
+    }
+
+    /// Decides who every browser is, without signing in; with `None` each browser is who it signed in as.
+    pub fn browser_user(&self, sub: Option<u64>) {
+        lock(&self.state).browser_user = sub;
+    }
+
+    /// Signs every browser out of the wiki.
+    pub fn forget_browsers(&self) {
+        let mut state = lock(&self.state);
+        state.sessions.clear();
+        state.browser_user = None;
+    }
+
+    /// `$wgServer`: the origin that the wiki takes for its own, which is signed and issues statements.
+    pub fn set_server(&self, origin: &str) {
+        origin.clone_into(&mut lock(&self.state).server);
+    }
+
+    /// `$wgCanonicalServer`, when statements are issued by another origin than is signed.
+    pub fn set_canonical_server(&self, origin: &str) {
+        lock(&self.state).canonical = Some(origin.to_owned());
+    }
+
+    /// The wiki's clock stands at this second since 1970.
+    pub fn set_clock(&self, moment: i64) {
+        lock(&self.state).clock = Clock::At(moment);
+    }
+
+    /// The wiki's clock goes, so many seconds ahead of ours.
+    pub fn set_clock_ahead(&self, seconds: i64) {
+        lock(&self.state).clock = Clock::Off(seconds);
+    }
+
+    /// So many seconds pass on the wiki.
+    pub fn pass(&self, seconds: i64) {
+        match &mut lock(&self.state).clock {
+            Clock::At(moment) => *moment += seconds,
+            Clock::Off(ahead) => *ahead += seconds,
         }
-        world.fault
-    };
-    let page = |status: StatusCode| {
-        (
-            status,
-            Html("<!DOCTYPE html><html><body>Something else</body></html>"),
-        )
-            .into_response()
-    };
-    match fault {
-        Fault::Broken => page(StatusCode::INTERNAL_SERVER_ERROR),
-        Fault::LocksAway if path.ends_with("api.php") => page(StatusCode::BAD_GATEWAY),
-        Fault::Captive => page(StatusCode::OK),
-        Fault::Agent => page(StatusCode::FORBIDDEN),
-        Fault::TooMany(seconds) => {
-            let mut response = page(StatusCode::TOO_MANY_REQUESTS);
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, seconds.into());
-            response
-        }
-        Fault::Moved => (
-            StatusCode::MOVED_PERMANENTLY,
-            [(header::LOCATION, "http://elsewhere.invalid/w/index.php")],
-        )
-            .into_response(),
-        _ => next.run(request).await,
     }
-}
 
-/// `index.php?title=...`.
-async fn index(
-    State(shared): State<Shared>,
-    method: axum::http::Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let query = pairs(uri.query().unwrap_or_default());
-    let fields = pairs(&String::from_utf8_lossy(&body));
-    let title = field(&query, "title").unwrap_or_default().to_owned();
-    match title.as_str() {
-        "Special:OAuth/initiate" | "Special:OAuth/token" | "Special:OAuth/identify" => {
-            oauth1::answer(&shared, &method, &query, &headers, &title)
-        }
-        "Special:OAuth/authenticate" | "Special:OAuth/authorize" => {
-            oauth1::dialog(&shared, &query, &headers, &fields)
-        }
-        "Special:UserLogin" => pages::sign_in(&shared, &query, &fields),
-        _ => (StatusCode::NOT_FOUND, Html("There is no such page")).into_response(),
+    /// Whose ways it has where releases differ; [`Release::Lts143`] unless set.
+    pub fn set_release(&self, release: Release) {
+        lock(&self.state).release = release;
     }
-}
 
-fn pairs(text: &str) -> Vec<(String, String)> {
-    url::form_urlencoded::parse(text.as_bytes())
-        .into_owned()
-        .collect()
-}
+    /// What cannot be written.
+    pub fn set_read_only(&self, read_only: ReadOnly) {
+        lock(&self.state).read_only = read_only;
+    }
 
-fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    fields
-        .iter()
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.as_str())
+    /// How long access tokens of OAuth 2.0 hold.
+    pub fn set_access_token_seconds(&self, seconds: i64) {
+        lock(&self.state).access_token_seconds = seconds;
+    }
+
+    /// It has no CentralAuth, so nothing can be asked about locks.
+    pub fn without_central_auth(&self) {
+        lock(&self.state).central_auth = false;
+    }
+
+    /// Refuses with 403 programs that do not say whom to write to.
+    pub fn demand_user_agent(&self) {
+        lock(&self.state).demands_user_agent = true;
+    }
+
+    /// Every request token and code is too old now.
+    pub fn expire_sign_ins(&self) {
+        let mut state = lock(&self.state);
+        let state = &mut *state;
+        state
+            .request_tokens
+            .values_mut()
+            .for_each(|one| one.until = 0);
+        state.codes.values_mut().for_each(|one| one.until = 0);
+    }
+
+    /// Every access token of OAuth 2.0 is too old now.
+    pub fn expire_access_tokens(&self) {
+        let mut state = lock(&self.state);
+        state.bearers.values_mut().for_each(|one| one.until = 0);
+    }
+
+    /// Statements about people are wrong in this way too, until [`Wiki::tell_the_truth`].
+    pub fn tamper(&self, tamper: Tamper) {
+        lock(&self.state).tampers.push(tamper);
+    }
+
+    /// Statements are right again.
+    pub fn tell_the_truth(&self) {
+        lock(&self.state).tampers.clear();
+    }
+
+    /// Something goes wrong from now on. Of several that fit a request, the one that was caused first happens.
+    pub fn cause(&self, place: Place, often: Often, trouble: Trouble) {
+        lock(&self.state).troubles.push((place, often, trouble));
+    }
+
+    /// Something goes wrong with every request for `what`, a word as in [`Seen::what`].
+    pub fn cause_at(&self, what: &str, trouble: Trouble) {
+        self.cause(Place::At(what.to_owned()), Often::Always, trouble);
+    }
+
+    /// Nothing goes wrong any more. Requests that hang go on hanging.
+    pub fn cure(&self) {
+        lock(&self.state).troubles.clear();
+    }
+
+    /// Nothing listens, and connections that are there end.
+    ///
+    /// # Errors
+    /// When the wiki has ended.
+    pub fn down(&self) -> Result<()> {
+        self.server.close()
+    }
+
+    /// It listens again, where it did.
+    ///
+    /// # Errors
+    /// When somebody else took the port.
+    pub fn up(&self) -> Result<()> {
+        self.server.open()
+    }
+
+    /// The next random value of this kind is this one.
+    pub fn give(&self, secret: Secret, value: &str) {
+        let mut state = lock(&self.state);
+        let given = state.given.entry(secret).or_default();
+        given.push_back(value.to_owned());
+    }
+
+    /// Requests so far, oldest first.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Seen> {
+        lock(&self.state).seen.clone()
+    }
+
+    /// How many requests there were for `what`, a word as in [`Seen::what`].
+    #[must_use]
+    pub fn count(&self, what: &str) -> usize {
+        let state = lock(&self.state);
+        state.seen.iter().filter(|seen| seen.what == what).count()
+    }
+
+    /// Begins to count anew.
+    pub fn forget_seen(&self) {
+        lock(&self.state).seen.clear();
+    }
 }

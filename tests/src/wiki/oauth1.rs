@@ -1,343 +1,274 @@
-//! OAuth 1.0a as the extension speaks it. What is refused is 200; nonces are burnt before the signature is looked at; the signature is
-//! made over the wiki's own address, whatever was dialled.
+//! The three requests of a program in OAuth 1.0a: `initiate`, `token`, `identify`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use url::Url;
 
-use axum::http::{HeaderMap, Method, header};
-use axum::response::{Html, IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use serde_json::{Value, json};
-use sha1::Sha1;
-use sha2::Sha256;
+use super::answer::Answer;
+use super::consumers::{CallbackRule, Consumer, Stage};
+use super::php::{Json, encode};
+use super::refusal::{Format, Refusal};
+use super::request::Request;
+use super::signature::{Signed, Token};
+use super::state::{Acceptance, ReadOnly, Release, RequestToken, SHORT, Secret, State};
 
-use super::{CONSUMER, CONSUMER_SECRET, Fault, Shared, World, field, pages};
+type Outcome<T> = Result<T, Refusal>;
 
-/// How far clocks may be apart, in seconds.
-const SKEW: i64 = 300;
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
-#[derive(Debug, Default)]
-pub(super) struct Oauth1 {
-    requests: BTreeMap<String, RequestToken>,
-    /// By key; one for each account.
-    access: BTreeMap<String, (String, u64)>,
-    nonces: BTreeSet<String>,
-}
-
-#[derive(Debug)]
-struct RequestToken {
-    secret: String,
-    callback: String,
-    verifier: Option<(String, u64)>,
-    is_used: bool,
-}
-
-/// `initiate`, `token` and `identify`.
-pub(super) fn answer(
-    shared: &Shared,
-    method: &Method,
-    query: &[(String, String)],
-    headers: &HeaderMap,
-    title: &str,
-) -> Response {
-    let mut world = shared.world();
-    let page = title.trim_start_matches("Special:OAuth/");
-    world.asked.push(page.to_owned());
-    let answered =
-        signed(&mut world, &shared.base, method, query, headers).and_then(|call| match page {
-            "initiate" => initiate(&mut world, &call),
-            "token" => token(&mut world, &call),
-            _ => identify(&mut world, &shared.base, &call),
-        });
-    match answered {
-        Ok(body) if page == "identify" => {
-            ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+/// Answers one of the three.
+pub(super) fn answer(state: &mut State, request: &Request, sub: &str) -> Answer {
+    let format = match request.field("format") {
+        Some("json") => Format::Json,
+        Some("html") => Format::Html,
+        _ if sub == "identify" => Format::Json,
+        _ => Format::Raw,
+    };
+    let told = if state.read_only == ReadOnly::OAuth && sub != "identify" {
+        Err(Refusal::read_only())
+    } else {
+        match sub {
+            "initiate" => initiate(state, request).map(|token| said(state, &token, format)),
+            "token" => token(state, request).map(|token| said(state, &token, format)),
+            _ => identify(state, request),
         }
-        Ok(body) => plain(body),
-        Err((key, words)) if page == "identify" => (
-            [(header::CONTENT_TYPE, "application/json")],
-            json!({"error": key, "message": words}).to_string(),
-        )
-            .into_response(),
-        Err((_, words)) => plain(format!("Error: {words}")),
-    }
-}
-
-fn plain(body: String) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain;charset=UTF-8")], body).into_response()
-}
-
-/// The key of a message, and its words.
-type Refusal = (&'static str, String);
-
-fn protocol(words: impl std::fmt::Display) -> Refusal {
-    (
-        "mwoauth-oauth-exception",
-        format!("An error occurred in the OAuth protocol: {words}"),
-    )
-}
-
-/// The parameters of the header, once they are proven.
-fn signed(
-    world: &mut World,
-    base: &str,
-    method: &Method,
-    query: &[(String, String)],
-    headers: &HeaderMap,
-) -> Result<Vec<(String, String)>, Refusal> {
-    let line = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("OAuth "))
-        .ok_or_else(|| protocol("Invalid consumer key"))?;
-    let call: Vec<(String, String)> = line
-        .split(',')
-        .filter_map(|pair| pair.trim().split_once('='))
-        .map(|(name, value)| (decode(name), decode(value.trim_matches('"'))))
-        .collect();
-    let get = |name: &str| field(&call, name).unwrap_or_default();
-    if get("oauth_consumer_key") != CONSUMER {
-        return Err(protocol("Invalid consumer"));
-    }
-    if get("oauth_signature_method") != "HMAC-SHA1" {
-        return Err(protocol("Signature method not supported"));
-    }
-    let (theirs, ours) = (
-        get("oauth_timestamp").parse::<i64>().unwrap_or(0),
-        world.now(),
-    );
-    if (theirs - ours).abs() > SKEW {
-        return Err(protocol(format!(
-            "Expired timestamp, yours {theirs}, ours {ours}"
-        )));
-    }
-    let key = get("oauth_token");
-    let nonce = format!("{key} {}", get("oauth_nonce"));
-    if !world.oauth1.nonces.insert(nonce) {
-        return Err(protocol(format!(
-            "Nonce already used: {}",
-            get("oauth_nonce")
-        )));
-    }
-    let secret = if key.is_empty() {
-        String::new()
-    } else if let Some(request) = world.oauth1.requests.get(key) {
-        request.secret.clone()
-    } else if let Some((secret, _)) = world.oauth1.access.get(key) {
-        secret.clone()
-    } else {
-        return Err((
-            "mwoauthdatastore-access-token-not-found",
-            "No approved grant was found for that authorization token.".to_owned(),
-        ));
     };
-    let text = base_string(method.as_str(), base, query, &call);
-    let mut mac = Hmac::<Sha1>::new_from_slice(format!("{CONSUMER_SECRET}&{secret}").as_bytes())
-        .expect("any length will do");
-    mac.update(text.as_bytes());
-    if STANDARD.encode(mac.finalize().into_bytes()) != get("oauth_signature") {
-        return Err(protocol("Invalid signature"));
-    }
-    Ok(call)
+    told.unwrap_or_else(|refusal| refusal.answer(format))
 }
 
-fn base_string(
-    method: &str,
-    base: &str,
-    query: &[(String, String)],
-    call: &[(String, String)],
-) -> String {
-    let mut all: Vec<String> = query
-        .iter()
-        .chain(call.iter().filter(|(name, _)| name != "oauth_signature"))
-        .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
-        .collect();
-    all.sort();
-    format!(
-        "{method}&{}&{}",
-        encode(&format!("{base}/w/index.php")),
-        encode(&all.join("&"))
-    )
-}
-
-fn initiate(world: &mut World, call: &[(String, String)]) -> Result<String, Refusal> {
-    if world.fault == Fault::ReadOnly {
-        return Err((
-            "mwoauth-db-readonly",
-            "The OAuth database is temporarily locked. Please try again in a few minutes."
-                .to_owned(),
+fn said(state: &State, token: &Token, format: Format) -> Answer {
+    if format == Format::Raw {
+        return Answer::raw(format!(
+            "oauth_token={}&oauth_token_secret={}&oauth_callback_confirmed=true",
+            encode(&token.key),
+            encode(&token.secret)
         ));
     }
-    let asked = field(call, "oauth_callback").unwrap_or_default();
-    let callback = if asked == "oob" {
-        world.callback.clone()
-    } else if world.is_callback_prefix && asked.starts_with(&world.callback) {
-        asked.to_owned()
-    } else {
-        return Err(protocol(
-            "oauth_callback must be set, and must be set to &quot;oob&quot; (case-sensitive)",
-        ));
+    let (key, secret) = (Json::from(&*token.key), Json::from(&*token.secret));
+    let mut members = vec![
+        ("key".to_owned(), key.clone()),
+        ("secret".to_owned(), secret.clone()),
+        ("oauth_callback_confirmed".to_owned(), "true".into()),
+    ];
+    if state.release == Release::Master {
+        members.push(("oauth_token".to_owned(), key));
+        members.push(("oauth_token_secret".to_owned(), secret));
+    }
+    Answer::json(200, &Json::Map(members))
+}
+
+fn initiate(state: &mut State, request: &Request) -> Outcome<Token> {
+    let signed = Signed::of(request);
+    let consumer = consumer(state, &signed)?;
+    if consumer.owner_only {
+        return Err(Refusal::owner_only(&consumer.name, &consumer.key));
+    }
+    check_address(&consumer, request)?;
+    signed.check(state, request, &consumer, None)?;
+    let callback = signed.get("oauth_callback").unwrap_or_default();
+    check_callback(&consumer, callback)?;
+    let token = Token {
+        key: state.secret(Secret::RequestToken),
+        secret: state.secret(Secret::RequestSecret),
     };
-    let (key, secret) = (world.random(), world.random());
-    world.oauth1.requests.insert(
-        key.clone(),
+    let until = state.now() + SHORT;
+    state.request_tokens.insert(
+        token.key.clone(),
         RequestToken {
-            secret: secret.clone(),
-            callback,
-            verifier: None,
-            is_used: false,
+            consumer: consumer.key,
+            secret: token.secret.clone(),
+            callback: Some(callback.to_owned()),
+            until,
+            approved: None,
+            used: false,
         },
     );
-    Ok(format!(
-        "oauth_token={key}&oauth_token_secret={secret}&oauth_callback_confirmed=true"
-    ))
+    Ok(token)
 }
 
-fn token(world: &mut World, call: &[(String, String)]) -> Result<String, Refusal> {
-    let key = field(call, "oauth_token").unwrap_or_default().to_owned();
-    let fresh = (world.random(), format!("{}{}", world.random(), "01234567"));
-    let Some(request) = world.oauth1.requests.get_mut(&key) else {
-        return Err((
-            "mwoauthdatastore-request-token-not-found",
-            "The OAuth token not found, E004".to_owned(),
-        ));
-    };
-    if request.is_used {
-        return Err((
-            "mwoauthdatastore-request-token-already-used",
-            "This request has already been completed and cannot be resubmitted.\nGo back to the application and try to connect your account again, or contact the application author.\n\nOAuth token already used, E009".to_owned(),
-        ));
+fn token(state: &mut State, request: &Request) -> Outcome<Token> {
+    let signed = Signed::of(request);
+    let consumer = consumer(state, &signed)?;
+    if consumer.owner_only {
+        return Err(Refusal::owner_only(&consumer.name, &consumer.key));
     }
-    let Some((verifier, sub)) = &request.verifier else {
-        return Err((
-            "mwoauthdatastore-bad-verifier",
-            "No token was found matching your request.".to_owned(),
-        ));
-    };
-    if field(call, "oauth_verifier") != Some(verifier) {
-        return Err((
-            "mwoauthdatastore-bad-verifier",
-            "The verification code provided was not valid.".to_owned(),
-        ));
+    check_address(&consumer, request)?;
+    let key = signed.get("oauth_token").unwrap_or_default().to_owned();
+    let now = state.now();
+    let known = state
+        .request_tokens
+        .get(&key)
+        .filter(|token| token.consumer == consumer.key && token.until >= now)
+        .cloned()
+        .ok_or_else(Refusal::not_found)?;
+    if known.used {
+        return Err(Refusal::used());
     }
-    let sub = *sub;
-    request.is_used = true;
-    let known = world
-        .oauth1
-        .access
-        .iter()
-        .find(|(_, (_, of))| *of == sub)
-        .map(|(key, (secret, _))| (key.clone(), secret.clone()));
-    let (key, secret) = known.unwrap_or(fresh);
-    world
-        .oauth1
-        .access
-        .insert(key.clone(), (secret.clone(), sub));
-    Ok(format!(
-        "oauth_token={key}&oauth_token_secret={secret}&oauth_callback_confirmed=true"
-    ))
+    let temporary = Token {
+        key: key.clone(),
+        secret: known.secret,
+    };
+    signed.check(state, request, &consumer, Some(&temporary))?;
+    let approved = known.approved.ok_or_else(Refusal::no_token)?;
+    if signed.get("oauth_verifier") != Some(&approved.verifier) {
+        return Err(Refusal::verifier());
+    }
+    let acceptance = acceptance(state, &consumer, &approved.access_key)?;
+    if let Some(token) = state.request_tokens.get_mut(&key) {
+        token.used = true;
+        token.until = now + SHORT;
+    }
+    let by_rsa = signed.get("oauth_signature_method") == Some("RSA-SHA1");
+    Ok(Token {
+        key: acceptance.key,
+        secret: if by_rsa {
+            "__unused__".to_owned()
+        } else {
+            acceptance.secret
+        },
+    })
 }
 
-fn identify(world: &mut World, base: &str, call: &[(String, String)]) -> Result<String, Refusal> {
-    let key = field(call, "oauth_token").unwrap_or_default();
-    let sub = world.oauth1.access.get(key).map(|(_, sub)| *sub);
-    let account = sub.and_then(|sub| world.accounts.get(&sub));
-    let (Some(sub), Some(account)) = (sub, account) else {
-        return Err((
-            "mwoauthdatastore-access-token-not-found",
-            "No approved grant was found for that authorization token.".to_owned(),
-        ));
+fn identify(state: &mut State, request: &Request) -> Outcome<Answer> {
+    let signed = Signed::of(request);
+    let (consumer, acceptance) = verify(state, request, &signed)?;
+    check_standing(state, &consumer, &acceptance)?;
+    let account = state
+        .accounts
+        .get(&acceptance.sub)
+        .ok_or_else(Refusal::no_user)?;
+    let nonce = signed.get("oauth_nonce").unwrap_or_default();
+    let jwt = state.statement(account, &consumer, &acceptance.grants, nonce);
+    Ok(Answer::new(200, "application/json", jwt))
+}
+
+/// Whose signed request this is.
+pub(super) fn verify(
+    state: &mut State,
+    request: &Request,
+    signed: &Signed,
+) -> Outcome<(Consumer, Acceptance)> {
+    let consumer = consumer(state, signed)?;
+    let key = signed.get("oauth_token").unwrap_or_default();
+    let acceptance = acceptance(state, &consumer, key)?;
+    let token = Token {
+        key: acceptance.key.clone(),
+        secret: acceptance.secret.clone(),
     };
-    if account.revoked {
-        return Err((
-            "mwoauthdatastore-access-token-not-found",
-            "No approved grant was found for that authorization token.".to_owned(),
-        ));
-    }
+    signed.check(state, request, &consumer, Some(&token))?;
+    check_address(&consumer, request)?;
+    Ok((consumer, acceptance))
+}
+
+/// Whether the person and the consumer may still use the token.
+pub(super) fn check_standing(
+    state: &State,
+    consumer: &Consumer,
+    acceptance: &Acceptance,
+) -> Outcome<()> {
+    let account = state
+        .accounts
+        .get(&acceptance.sub)
+        .ok_or_else(Refusal::no_user)?;
     if account.locked {
-        return Err((
-            "mwoauth-invalid-authorization-blocked-user",
-            "The authorization headers in your request are for a user who is blocked".to_owned(),
-        ));
+        return Err(Refusal::locked());
     }
-    let now = world.now();
-    let mut claims = account.claims(sub);
-    let nonce = field(call, "oauth_nonce").unwrap_or_default();
-    let more = json!({
-        "iss": base,
-        "aud": if world.fault == Fault::WrongAudience { "another" } else { CONSUMER },
-        "iat": now - if world.fault == Fault::Expired { 4000 } else { 0 },
-        "exp": now + if world.fault == Fault::Expired { -3900 } else { 100 },
-        "nonce": if world.fault == Fault::WrongNonce { "0".repeat(32) } else { nonce.to_owned() },
-    });
-    if let (Value::Object(claims), Value::Object(more)) = (&mut claims, more) {
-        claims.extend(more);
+    if consumer
+        .only_wiki
+        .as_ref()
+        .is_some_and(|wiki| *wiki != state.wiki_id)
+    {
+        return Err(Refusal::other_wiki(&state.wiki_id));
     }
-    Ok(jwt(&claims, world.fault))
+    if consumer.stage != Stage::Approved {
+        return Err(Refusal::not_approved(&consumer.name));
+    }
+    Ok(())
 }
 
-fn jwt(claims: &Value, fault: Fault) -> String {
-    let alg = if fault == Fault::Unsigned {
-        "none"
+fn consumer(state: &State, signed: &Signed) -> Outcome<Consumer> {
+    let version = signed.get("oauth_version").unwrap_or("1.0");
+    if version != "1.0" {
+        return Err(Refusal::protocol(&format!(
+            "OAuth version '{version}' not supported"
+        )));
+    }
+    let key = signed
+        .get("oauth_consumer_key")
+        .ok_or_else(|| Refusal::protocol("Invalid consumer key"))?;
+    state
+        .consumer(key)
+        .cloned()
+        .ok_or_else(|| Refusal::protocol("Invalid consumer"))
+}
+
+fn acceptance(state: &State, consumer: &Consumer, key: &str) -> Outcome<Acceptance> {
+    state
+        .acceptances
+        .iter()
+        .find(|one| one.key == key && one.consumer == consumer.key)
+        .cloned()
+        .ok_or_else(Refusal::no_grant)
+}
+
+fn check_address(consumer: &Consumer, request: &Request) -> Outcome<()> {
+    let ranges = &consumer.ip_ranges;
+    if ranges.is_empty() || ranges.iter().any(|range| range.contains(&request.from)) {
+        Ok(())
     } else {
-        "HS256"
-    };
-    let head = URL_SAFE_NO_PAD.encode(json!({"typ": "JWT", "alg": alg}).to_string());
-    let payload = URL_SAFE_NO_PAD.encode(claims.to_string());
-    let key = if fault == Fault::WrongKey {
-        "another"
-    } else {
-        CONSUMER_SECRET
-    };
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("any length will do");
-    mac.update(format!("{head}.{payload}").as_bytes());
-    let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
-    format!("{head}.{payload}.{signature}")
-}
-
-/// `authenticate` and `authorize`, in a browser.
-pub(super) fn dialog(
-    shared: &Shared,
-    query: &[(String, String)],
-    headers: &HeaderMap,
-    fields: &[(String, String)],
-) -> Response {
-    let mut world = shared.world();
-    let key = field(query, "oauth_token").unwrap_or_default().to_owned();
-    let verifier = world.random();
-    let Some(sub) = world.browser(headers) else {
-        let here = format!("/w/index.php?title=Special:OAuth/authenticate&oauth_token={key}");
-        return pages::to_sign_in(&here);
-    };
-    let Some(request) = world.oauth1.requests.get_mut(&key) else {
-        return Html("The token was not found, E004").into_response();
-    };
-    if field(fields, "decline").is_some() {
-        // Nobody is told: the browser stays here.
-        return Html("You declined.").into_response();
+        Err(Refusal::address())
     }
-    if field(fields, "accept").is_none() {
-        return pages::question();
+}
+
+fn check_callback(consumer: &Consumer, callback: &str) -> Outcome<()> {
+    match consumer.callback_rule {
+        _ if callback == "oob" => Ok(()),
+        CallbackRule::Fixed => Err(Refusal::only_oob()),
+        CallbackRule::Prefix if begins_with(callback, &consumer.callback) => Ok(()),
+        CallbackRule::Prefix => Err(Refusal::no_prefix()),
     }
-    request.verifier = Some((verifier.clone(), sub));
-    let callback = request.callback.clone();
-    pages::back(
-        &callback,
-        &[("oauth_verifier", &verifier), ("oauth_token", &key)],
-    )
 }
 
-fn encode(text: &str) -> String {
-    utf8_percent_encode(text, PLAIN).to_string()
+/// Whether an address begins with the registered one, part by part.
+fn begins_with(address: &str, registered: &str) -> bool {
+    let (Ok(got), Ok(want)) = (Url::parse(address), Url::parse(registered)) else {
+        return false;
+    };
+    let scheme =
+        want.scheme() == got.scheme() || (want.scheme(), got.scheme()) == ("http", "https");
+    // As sent: a parsed path has no `..` left, which PHP does not take out.
+    let (got_path, got_query) = path_and_query(address);
+    let (want_path, want_query) = path_and_query(registered);
+    let path = match want_query {
+        Some(_) => got_path == want_path,
+        None => got_path.starts_with(want_path),
+    };
+    let query = want_query.is_none_or(|want| got_query.is_some_and(|got| got.starts_with(want)));
+    scheme
+        && got.username().is_empty()
+        && got.password().is_none()
+        && want.host_str() == got.host_str()
+        && (want.port() == Some(1) || want.port() == got.port())
+        && path
+        && query
 }
 
-fn decode(text: &str) -> String {
-    percent_decode_str(text).decode_utf8_lossy().into_owned()
+fn path_and_query(address: &str) -> (&str, Option<&str>) {
+    let address = address.split('#').next().unwrap_or_default();
+    let after = address.split_once("://").map_or("", |(_, rest)| rest);
+    let (whole, query) = match after.split_once('?') {
+        Some((whole, query)) => (whole, Some(query)),
+        None => (after, None),
+    };
+    (whole.find('/').map_or("", |start| &whole[start..]), query)
+}
+
+/// For `api.php`: the refusal as an error of the API.
+pub(super) fn api_code(refusal: &Refusal) -> (&'static str, String) {
+    match refusal.key {
+        "mwoauth-oauth-exception" | "mwoauthdatastore-access-token-not-found" => (
+            "mwoauth-invalid-authorization",
+            format!(
+                "The authorization headers in your request are not valid: {}",
+                refusal.without_preface()
+            ),
+        ),
+        key => (key, refusal.text()),
+    }
 }
