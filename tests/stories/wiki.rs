@@ -186,11 +186,10 @@ const TROUBLES: &[(Cause, u16, &str)] = &[
         502,
         "mend that",
     ),
-    // FIXME: a statement without a signature is taken for no statement; 502 would be right, as the operator should hear of it.
     (
         |wiki| wiki.tamper(Tamper::Algorithm("none".to_owned())),
-        503,
-        "does not answer",
+        502,
+        "mend that",
     ),
     (|wiki| wiki.tamper(Tamper::Made(-500)), 502, "mend that"),
 ];
