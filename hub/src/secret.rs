@@ -11,6 +11,9 @@ use sha2::{Digest, Sha256};
 /// Longer strings are no secret of ours and are not even hashed.
 pub const LONGEST: usize = 64;
 
+/// Characters of [`random_token`].
+pub const TOKEN_CHARS: usize = 43;
+
 /// A new secret: 43 URL-safe characters.
 #[must_use]
 pub fn random_token() -> String {
@@ -48,6 +51,7 @@ mod tests {
     #[test]
     fn tokens_are_long_and_differ() {
         assert_eq!(random_token().len(), 43);
+        assert_eq!(TOKEN_CHARS, 43);
         assert_eq!(random_id().len(), 32);
         assert_ne!(random_token(), random_token());
     }

@@ -37,15 +37,6 @@ pub struct LockCheck {
     pub concurrency: usize,
 }
 
-impl Default for LockCheck {
-    fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(300),
-            concurrency: 4,
-        }
-    }
-}
-
 /// What a provider's answers came to.
 #[derive(Debug, Default)]
 struct Found {

@@ -91,8 +91,7 @@ impl FromRequestParts<HubState> for Browser {
             user,
             session_id,
             xsrf,
-            signing_in: cookie(headers, SIGNING_IN)
-                .filter(|raw| raw.len() == secret::random_token().len()),
+            signing_in: cookie(headers, SIGNING_IN).filter(|raw| raw.len() == secret::TOKEN_CHARS),
             agent: agent(headers),
             address: address(headers),
             missing,

@@ -4,7 +4,7 @@
 
 use sqlx::{Sqlite, Transaction};
 
-use super::users::{Ended, User, insert_user, user_columns};
+use super::users::{Ended, User, end_all_of, insert_user, user_columns};
 use super::{Store, StoreError, now};
 
 /// An account at a provider.
@@ -315,20 +315,7 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         let user_id = identity.user_id;
-        let mut ended = super::sessions::end_sessions(&mut tx, user_id, None).await?;
-        let tokens: Vec<String> = sqlx::query_scalar(
-            "DELETE FROM tokens WHERE user_id = ? AND kind <> 'server' RETURNING hash",
-        )
-        .bind(user_id)
-        .fetch_all(&mut *tx)
-        .await?;
-        ended.token_hashes.extend(tokens);
-        sqlx::query(
-            "DELETE FROM tickets WHERE server_id IN (SELECT id FROM servers WHERE user_id = ?)",
-        )
-        .bind(user_id)
-        .execute(&mut *tx)
-        .await?;
+        let ended = end_all_of(&mut tx, user_id).await?;
         sqlx::query(
             "UPDATE servers SET wanted = 'stopped', ending = launch, generation = generation + 1 WHERE user_id = ? AND wanted = 'running'",
         )

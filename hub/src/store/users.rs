@@ -270,24 +270,11 @@ impl Store {
         if changed == 0 {
             return Ok(None);
         }
-        let mut ended = super::sessions::end_sessions(&mut tx, user_id, None).await?;
-        let tokens: Vec<String> = sqlx::query_scalar(
-            "DELETE FROM tokens WHERE user_id = ? AND kind <> 'server' RETURNING hash",
-        )
-        .bind(user_id)
-        .fetch_all(&mut *tx)
-        .await?;
-        ended.token_hashes.extend(tokens);
+        let ended = end_all_of(&mut tx, user_id).await?;
         sqlx::query("DELETE FROM links WHERE user_id = ?")
             .bind(user_id)
             .execute(&mut *tx)
             .await?;
-        sqlx::query(
-            "DELETE FROM tickets WHERE server_id IN (SELECT id FROM servers WHERE user_id = ?)",
-        )
-        .bind(user_id)
-        .execute(&mut *tx)
-        .await?;
         sqlx::query("UPDATE servers SET wanted = 'deleted', generation = generation + 1 WHERE user_id = ? AND wanted <> 'deleted'")
             .bind(user_id)
             .execute(&mut *tx)
@@ -350,6 +337,28 @@ impl Store {
             .await?;
         Ok(())
     }
+}
+
+/// Ends whatever a user is let in by or waits with: sessions, tokens but those of their servers, and places in the queue.
+pub(super) async fn end_all_of(
+    tx: &mut sqlx::Transaction<'static, sqlx::Sqlite>,
+    user_id: i64,
+) -> Result<Ended, StoreError> {
+    let mut ended = super::sessions::end_sessions(tx, user_id, None).await?;
+    let tokens: Vec<String> = sqlx::query_scalar(
+        "DELETE FROM tokens WHERE user_id = ? AND kind <> 'server' RETURNING hash",
+    )
+    .bind(user_id)
+    .fetch_all(&mut **tx)
+    .await?;
+    ended.token_hashes.extend(tokens);
+    sqlx::query(
+        "DELETE FROM tickets WHERE server_id IN (SELECT id FROM servers WHERE user_id = ?)",
+    )
+    .bind(user_id)
+    .execute(&mut **tx)
+    .await?;
+    Ok(ended)
 }
 
 /// The row of a new user.

@@ -217,7 +217,11 @@ pub(in crate::http) async fn owner_for(
     scope: &str,
 ) -> Result<User, Failure> {
     // A name that its owner had is theirs until somebody else has it: a page may have been open while it changed.
-    let former = state.store.user_by_former_name(user).await?;
+    let former = if who.user.name == user {
+        None
+    } else {
+        state.store.user_by_former_name(user).await?
+    };
     let user = former.as_ref().map_or(user, |owner| owner.name.as_str());
     let target = Target::Server(user, server);
     if !who.caller().rights.allows(scope, target) {
