@@ -3,6 +3,7 @@
 //! `sign_in` tells the story of a provider's sign-in, `admission` decides who may come in, `provider` is what each has to do.
 
 pub mod admission;
+pub mod fuzz;
 pub mod local;
 pub mod mediawiki;
 pub mod oidc;

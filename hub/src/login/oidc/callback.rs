@@ -10,7 +10,7 @@ const CODE_BYTES: usize = 8 << 10;
 const WORD_BYTES: usize = 100;
 
 /// A callback's query, understood.
-pub(super) enum CallbackQuery {
+pub(crate) enum CallbackQuery {
     Code {
         state: String,
         code: String,
@@ -26,7 +26,7 @@ pub(super) enum CallbackQuery {
 
 impl CallbackQuery {
     /// `None` for what no provider sends, such as a field that is there twice (RFC 6749, 3.1).
-    pub(super) fn read(query: &Query) -> Option<Self> {
+    pub(crate) fn read(query: &Query) -> Option<Self> {
         let state = single(query, "state")?.map(str::to_owned);
         if state.as_deref().is_some_and(|state| !is_ours(state)) {
             return None;

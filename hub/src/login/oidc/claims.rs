@@ -11,27 +11,27 @@ const ID_BYTES: usize = 255;
 
 /// Which claims are read. A path with dots leads into objects.
 #[derive(Debug)]
-pub(super) struct Mapping {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) groups: Option<String>,
-    pub(super) admin_groups: Vec<String>,
-    pub(super) admin: Option<String>,
+pub(crate) struct Mapping {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) groups: Option<String>,
+    pub(crate) admin_groups: Vec<String>,
+    pub(crate) admin: Option<String>,
 }
 
 /// What claims say.
 #[derive(Debug)]
-pub(super) struct About {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) groups: Vec<String>,
-    pub(super) admin: bool,
-    pub(super) confirmed_email: Option<bool>,
+pub(crate) struct About {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) groups: Vec<String>,
+    pub(crate) admin: bool,
+    pub(crate) confirmed_email: Option<bool>,
 }
 
 impl Mapping {
     /// Whether every claim that is read is there.
-    pub(super) fn is_answered_by(&self, claims: &Map<String, Value>) -> bool {
+    pub(crate) fn is_answered_by(&self, claims: &Map<String, Value>) -> bool {
         [Some(&self.id), Some(&self.name)]
             .into_iter()
             .chain([self.groups.as_ref(), self.admin.as_ref()])
@@ -43,7 +43,7 @@ impl Mapping {
     ///
     /// # Errors
     /// [`LoginError::Refused`] without a usable id or name.
-    pub(super) fn read(&self, claims: &Map<String, Value>) -> Result<About, LoginError> {
+    pub(crate) fn read(&self, claims: &Map<String, Value>) -> Result<About, LoginError> {
         let id = find(claims, &self.id)
             .and_then(id)
             .ok_or_else(|| refused("The provider does not say which account this is", &self.id))?;

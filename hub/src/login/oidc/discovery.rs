@@ -42,10 +42,10 @@ pub(super) struct Endpoints {
 
 /// What an id_token is held against.
 #[derive(Debug)]
-pub(super) struct Proof {
-    pub(super) issuer: IssuerUrl,
-    pub(super) algorithms: Vec<CoreJwsSigningAlgorithm>,
-    pub(super) keys: CoreJsonWebKeySet,
+pub(crate) struct Proof {
+    pub(crate) issuer: IssuerUrl,
+    pub(crate) algorithms: Vec<CoreJwsSigningAlgorithm>,
+    pub(crate) keys: CoreJsonWebKeySet,
 }
 
 impl Endpoints {

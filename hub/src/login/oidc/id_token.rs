@@ -15,8 +15,7 @@ use openidconnect::{
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 
-use super::discovery::Endpoints;
-use super::exchange::Tokens;
+use super::discovery::Proof;
 use crate::login::provider::LoginError;
 use crate::secret;
 
@@ -24,22 +23,20 @@ use crate::secret;
 pub(super) const NO_KEY: &str = "key of the signature";
 
 /// What a token must agree with.
-pub(super) struct Check<'a> {
-    pub(super) client_id: &'a str,
-    pub(super) nonce: &'a str,
-    pub(super) leeway: Duration,
+pub(crate) struct Check<'a> {
+    pub(crate) client_id: &'a str,
+    pub(crate) nonce: &'a str,
+    pub(crate) leeway: Duration,
 }
 
 impl Check<'_> {
     /// Every claim of a token that holds.
-    pub(super) fn claims(
+    pub(crate) fn claims(
         &self,
-        endpoints: &Endpoints,
-        tokens: &Tokens,
+        proof: &Proof,
+        written: &SecretString,
+        access_token: &SecretString,
     ) -> Result<Map<String, Value>, LoginError> {
-        let (Some(proof), Some(written)) = (&endpoints.proof, &tokens.id_token) else {
-            return Err(LoginError::Unproven("presence of an id_token"));
-        };
         let token: CoreIdToken = written
             .expose_secret()
             .parse()
@@ -61,7 +58,7 @@ impl Check<'_> {
             return Err(LoginError::Unproven("azp"));
         }
         self.is_of_now(claims)?;
-        if !is_about(claims, &token, &verifier, &tokens.access_token) {
+        if !is_about(claims, &token, &verifier, access_token) {
             return Err(LoginError::Unproven("at_hash"));
         }
         payload(written).ok_or(LoginError::Unproven("form of the id_token"))

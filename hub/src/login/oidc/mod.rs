@@ -5,11 +5,11 @@
 //! **Invariant:** nothing here logs, and no error carries what was sent or received beyond the provider's own words for errors.
 
 mod answer;
-mod callback;
-mod claims;
-mod discovery;
+pub(crate) mod callback;
+pub(crate) mod claims;
+pub(crate) mod discovery;
 mod exchange;
-mod id_token;
+pub(crate) mod id_token;
 #[cfg(test)]
 mod tests;
 
@@ -199,12 +199,16 @@ impl Oidc {
             nonce,
             leeway: self.leeway,
         };
-        let mut claims = match check.claims(endpoints, tokens) {
+        let checked = |endpoints: &Endpoints| match (&endpoints.proof, &tokens.id_token) {
+            (Some(proof), Some(written)) => check.claims(proof, written, &tokens.access_token),
+            _ => Err(LoginError::Unproven("presence of an id_token")),
+        };
+        let mut claims = match checked(endpoints) {
             // The provider may have changed its keys since we asked for them.
             Err(LoginError::Unproven(id_token::NO_KEY)) => {
                 let newer = discovery.newer_than(endpoints).await?;
                 let newer = newer.ok_or(LoginError::Unproven(id_token::NO_KEY))?;
-                check.claims(&newer, tokens)?
+                checked(&newer)?
             }
             checked => checked?,
         };
