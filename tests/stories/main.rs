@@ -13,6 +13,7 @@ mod lifecycle;
 mod operator;
 mod process_spawner;
 mod single_user;
+mod situations;
 mod stock_jupyterhub;
 mod trouble;
 mod wiki;

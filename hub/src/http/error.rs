@@ -4,6 +4,7 @@
 //! The words of a 5xx are fixed. `layers::render_failures` gives it its form: a page or JSON.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -206,13 +207,13 @@ impl From<LoginError> for Failure {
             ),
             LoginError::Refused(words) => Self::forbidden(words.clone()),
             LoginError::Away { retry_after, .. } => Self {
-                retry_after: Some(retry_after.map_or(30, |wait| wait.as_secs().max(1))),
+                retry_after: Some(retry_after.map_or(30, whole_seconds)),
                 ..Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,
                     match retry_after {
                         Some(wait) => format!(
                             "The provider asks us to wait {} s. Try again then; servers that run go on.",
-                            wait.as_secs().max(1)
+                            whole_seconds(*wait)
                         ),
                         None => "The provider does not answer at this moment. Try again in a minute; servers that run go on.".to_owned(),
                     },
@@ -272,4 +273,9 @@ pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
         sentence.push('.');
     }
     sentence
+}
+
+/// At least one: whoever comes back at the said moment is not too early.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait + Duration::from_millis(999)).as_secs().max(1)
 }

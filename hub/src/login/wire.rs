@@ -3,11 +3,13 @@
 //! A redirect would carry a wrong signature, a cookie would mix people, and an answer of any size would be read into memory: none of
 //! that happens here. **Invariant:** nothing that was sent or received is logged here.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Request, Url};
+use tokio::time::Instant;
 
 use super::provider::LoginError;
 
@@ -17,6 +19,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const WHOLE: Duration = Duration::from_secs(15);
 /// The longest wait that an answer can make us believe in.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// How long nothing is sent to who had too many requests and did not say how long to wait.
+const USUAL_WAIT: Duration = Duration::from_secs(5);
 
 /// A client for one provider. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -24,6 +28,8 @@ pub struct Wire {
     client: Client,
     /// Where requests are really sent, when it is not where their addresses say.
     connect_to: Option<Url>,
+    /// Until when the provider wants to hear nothing, whoever asks: it said that it had too many requests.
+    quiet: Arc<Mutex<Option<Instant>>>,
 }
 
 /// What came back, whatever its status.
@@ -56,13 +62,17 @@ impl Wire {
             .map_err(|error| LoginError::Operator {
                 reason: format!("no HTTP client can be made: {}", crate::error_chain(&error)),
             })?;
-        Ok(Self { client, connect_to })
+        Ok(Self {
+            client,
+            connect_to,
+            quiet: Arc::default(),
+        })
     }
 
-    /// Sends a request once. The address is what the provider calls itself.
+    /// Sends a request once. The address is what the provider calls itself. After a 429 nothing is sent for as long as it asked for.
     ///
     /// # Errors
-    /// [`LoginError::Away`] when nothing comes back in time, or more than is read.
+    /// [`LoginError::Away`] when nothing comes back in time, or more than is read, or while nothing may be sent.
     pub async fn send(
         &self,
         method: Method,
@@ -70,6 +80,7 @@ impl Wire {
         mut headers: HeaderMap,
         body: Vec<u8>,
     ) -> Result<Answer, LoginError> {
+        self.may_ask()?;
         let mut dialled = url.clone();
         if let Some(origin) = &self.connect_to {
             let host =
@@ -98,6 +109,9 @@ impl Wire {
                 .map(str::to_owned),
             body: Vec::new(),
         };
+        if answer.status == 429 {
+            self.be_quiet(answer.retry_after.unwrap_or(USUAL_WAIT));
+        }
         while let Some(chunk) = response
             .chunk()
             .await
@@ -109,6 +123,23 @@ impl Wire {
             answer.body.extend_from_slice(&chunk);
         }
         Ok(answer)
+    }
+
+    fn may_ask(&self) -> Result<(), LoginError> {
+        let until = *self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        match until.and_then(|until| until.checked_duration_since(Instant::now())) {
+            Some(left) if !left.is_zero() => Err(LoginError::Away {
+                reason: "it had too many requests and wants none now".to_owned(),
+                retry_after: Some(left),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn be_quiet(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        *quiet = (*quiet).max(Some(until));
     }
 }
 

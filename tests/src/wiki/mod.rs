@@ -127,6 +127,11 @@ impl Wiki {
         Ok(())
     }
 
+    /// Takes an application away.
+    pub fn forget_consumer(&self, key: &str) {
+        lock(&self.state).consumers.remove(key);
+    }
+
     /// A person takes back what they allowed an application.
     pub fn revoke(&self, key: &str, sub: u64) {
         lock(&self.state).revoke(key, sub);
