@@ -98,6 +98,7 @@ pub async fn run(
             interval: settings.lock_check.interval,
             concurrency: settings.lock_check.concurrency as usize,
         },
+        renew: settings.auth_state.renew,
     }
     .start(&tasks, &stop);
 

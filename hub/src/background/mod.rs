@@ -8,6 +8,7 @@ mod isolation;
 mod lock_check;
 mod observe;
 mod reconcile;
+mod renew;
 mod reseal;
 
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub struct Passes {
     pub home_grace: Duration,
     /// How accounts are checked.
     pub lock_check: LockCheck,
+    /// How often credentials at providers are tried.
+    pub renew: Option<Duration>,
 }
 
 impl Passes {
@@ -62,6 +65,7 @@ impl Passes {
         tasks.spawn(expire::run(self.clone(), stop.child_token()));
         tasks.spawn(isolation::run(self.clone(), stop.child_token()));
         tasks.spawn(lock_check::run(self.clone(), stop.child_token()));
+        tasks.spawn(renew::run(self.clone(), stop.child_token()));
         tasks.spawn(reseal::run(self.clone(), stop.child_token()));
     }
 }

@@ -285,6 +285,8 @@ section! {
         keys_file: Option<PathBuf> = "",
         /// The keys themselves, parted by ";", from the environment only.
         keys: Option<Secret> = "",
+        /// How often it is tried whether the credentials of people with a session still hold; "0" is never. Who took them back signs in again.
+        renew: Option<Duration> = "1h",
     }
 }
 

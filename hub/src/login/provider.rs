@@ -45,6 +45,17 @@ pub trait Provider: Send + Sync {
         Ok(None)
     }
 
+    /// Asks whether what was given at a sign-in, its auth state, still holds, and has it renewed where it ran out. Returns the auth state to
+    /// keep from now on, or `None` where nothing changed or the provider cannot tell.
+    ///
+    /// # Errors
+    /// [`LoginError::Over`] when the person took it back, or it cannot be renewed any more: they have to sign in again. Others say nothing
+    /// of it.
+    async fn renew(&self, auth_state: &Value) -> Result<Option<Value>, LoginError> {
+        let _ = auth_state;
+        Ok(None)
+    }
+
     /// Whether [`Provider::standing`] can tell.
     fn tells_standing(&self) -> bool {
         false

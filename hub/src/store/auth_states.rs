@@ -1,5 +1,9 @@
 //! Rows of auth states: what a person's provider gave, sealed. Only whoever has the keys reads them.
 
+use std::time::Duration;
+
+use super::sessions::{end_sessions_through, millis};
+use super::users::Ended;
 use super::{Store, StoreError, now};
 use crate::secret::seal::Sealed;
 
@@ -12,6 +16,17 @@ pub struct AuthStateRow {
     pub sub: String,
     /// What was sealed.
     pub sealed: Sealed,
+}
+
+impl From<(String, String, String, String)> for AuthStateRow {
+    fn from((issuer, sub, key_id, text): (String, String, String, String)) -> Self {
+        let sealed = Sealed { key_id, text };
+        Self {
+            issuer,
+            sub,
+            sealed,
+        }
+    }
 }
 
 impl Store {
@@ -74,14 +89,67 @@ impl Store {
         .bind(most)
         .fetch_all(self.pool())
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(issuer, sub, key_id, text)| AuthStateRow {
-                issuer,
-                sub,
-                sealed: Sealed { key_id, text },
-            })
-            .collect())
+        Ok(rows.into_iter().map(AuthStateRow::from).collect())
+    }
+
+    /// Claims up to `most` auth states of a provider that nobody looked at for `every`, of people who have a session by it: they count as
+    /// looked at now, so that no other hub takes them too.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn claim_renewals(
+        &self,
+        provider: &str,
+        every: Duration,
+        most: u32,
+    ) -> Result<Vec<AuthStateRow>, StoreError> {
+        let mut tx = self.write().await?;
+        let rows: Vec<(String, String, String, String)> = sqlx::query_as(concat!(
+            "UPDATE auth_states SET updated = ",
+            now!(),
+            " WHERE (issuer, sub) IN (SELECT a.issuer, a.sub FROM auth_states a \
+               JOIN identities i ON i.issuer = a.issuer AND i.sub = a.sub \
+               WHERE i.provider = ?1 AND a.updated <= ",
+            now!(),
+            " - ?2 AND EXISTS (SELECT 1 FROM sessions s WHERE s.user_id = i.user_id AND s.provider = ?1 AND s.expires > ",
+            now!(),
+            ") ORDER BY a.updated LIMIT ?3) RETURNING issuer, sub, key_id, sealed"
+        ))
+        .bind(provider)
+        .bind(millis(every))
+        .bind(most)
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(rows.into_iter().map(AuthStateRow::from).collect())
+    }
+
+    /// Forgets an auth state that holds no more, and ends the sessions that were begun by its provider, with their tokens; servers go on.
+    /// Nothing when it changed meanwhile: its owner has signed in again.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn drop_auth_state(
+        &self,
+        row: &AuthStateRow,
+        provider: &str,
+    ) -> Result<Option<Ended>, StoreError> {
+        let mut tx = self.write().await?;
+        let owner: Option<i64> = sqlx::query_scalar(
+            "DELETE FROM auth_states WHERE issuer = ?1 AND sub = ?2 AND sealed = ?3 \
+             RETURNING (SELECT user_id FROM identities WHERE issuer = ?1 AND sub = ?2)",
+        )
+        .bind(&row.issuer)
+        .bind(&row.sub)
+        .bind(&row.sealed.text)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(user_id) = owner else {
+            return Ok(None);
+        };
+        let ended = end_sessions_through(&mut tx, user_id, provider).await?;
+        tx.commit().await?;
+        Ok(Some(ended))
     }
 
     /// Puts a text sealed anew in place of the one it came from; nothing when that changed meanwhile.

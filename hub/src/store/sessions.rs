@@ -262,6 +262,22 @@ pub(super) async fn end_sessions(
     end_tokens(tx, sessions).await
 }
 
+/// Ends the sessions of a user that were begun by a provider.
+pub(super) async fn end_sessions_through(
+    tx: &mut Transaction<'static, Sqlite>,
+    user_id: i64,
+    provider: &str,
+) -> Result<Ended, StoreError> {
+    let sessions: Vec<String> = sqlx::query_scalar(
+        "DELETE FROM sessions WHERE user_id = ? AND provider = ? RETURNING session_id",
+    )
+    .bind(user_id)
+    .bind(provider)
+    .fetch_all(&mut **tx)
+    .await?;
+    end_tokens(tx, sessions).await
+}
+
 async fn end_tokens(
     tx: &mut Transaction<'static, Sqlite>,
     sessions: Vec<String>,

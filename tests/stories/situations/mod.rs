@@ -5,6 +5,7 @@
 mod always;
 mod oauth1;
 mod oauth2;
+mod renewal;
 mod set_up;
 
 use std::sync::atomic::{AtomicU64, Ordering};

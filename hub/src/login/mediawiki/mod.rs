@@ -166,6 +166,13 @@ impl Provider for Mediawiki {
         }
     }
 
+    async fn renew(&self, auth_state: &Value) -> Result<Option<Value>, LoginError> {
+        match &self.language {
+            Language::Oauth1(oauth1) => oauth1.renew(auth_state).await.map(|()| None),
+            Language::Oauth2(oauth2) => oauth2.renew(auth_state).await,
+        }
+    }
+
     fn tells_standing(&self) -> bool {
         self.lock_check_url.is_some()
     }
@@ -180,6 +187,14 @@ fn keep(kept: &impl Serialize) -> SecretString {
 /// What was kept, if it is ours; a sign-in that cannot be gone on with is over.
 fn kept<Kept: DeserializeOwned>(kept: &SecretString) -> Result<Kept, LoginError> {
     serde_json::from_str(kept.expose_secret()).map_err(|_| LoginError::Over)
+}
+
+/// A text of an auth state; one without it is none of ours, and its owner signs in again.
+fn kept_text<'k>(auth_state: &'k Value, name: &str) -> Result<&'k str, LoginError> {
+    auth_state
+        .get(name)
+        .and_then(Value::as_str)
+        .ok_or(LoginError::Over)
 }
 
 /// Seconds since 1970.

@@ -95,6 +95,15 @@ impl Oauth1 {
         })
     }
 
+    /// Whether the access token still tells the wiki who it is.
+    pub(super) async fn renew(&self, auth_state: &Value) -> Result<(), LoginError> {
+        let access = Token {
+            key: super::kept_text(auth_state, "ACCESS_TOKEN_KEY")?.to_owned(),
+            secret: super::kept_text(auth_state, "ACCESS_TOKEN_SECRET")?.into(),
+        };
+        self.identify(&access).await.map(|_| ())
+    }
+
     /// The token that this sign-in began with, if the browser is back with it.
     fn request_token(&self, kept: &SecretString, query: &Query) -> Result<Token, LoginError> {
         let kept: Kept = super::kept(kept)?;

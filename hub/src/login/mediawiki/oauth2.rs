@@ -8,7 +8,7 @@ use oauth2::basic::{BasicClient, BasicErrorResponse, BasicTokenResponse};
 use oauth2::{
     AsyncHttpClient, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
     EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier,
-    RedirectUrl, RequestTokenError, Scope, TokenResponse as _, TokenUrl,
+    RedirectUrl, RefreshToken, RequestTokenError, Scope, TokenResponse as _, TokenUrl,
 };
 use reqwest::Method;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -54,7 +54,8 @@ impl Oauth2 {
         let state = secret::random_token();
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let (go_to, state) = self
-            .client(callback)?
+            .client()?
+            .set_redirect_uri(to_us(callback)?)
             .authorize_url(|| CsrfToken::new(state))
             .set_pkce_challenge(challenge)
             .add_scopes(self.scopes.iter().cloned().map(Scope::new))
@@ -88,7 +89,8 @@ impl Oauth2 {
         let asked_at = seconds_now();
         let wire = self.wire.clone();
         let http = move |request: HttpRequest| carry(wire.clone(), request);
-        let token = redeem(&self.client(callback)?, code, kept.verifier, &http).await?;
+        let client = self.client()?.set_redirect_uri(to_us(callback)?);
+        let token = redeem(&client, code, kept.verifier, &http).await?;
         let identity = self.profile(token.access_token().secret()).await?;
         Ok(SignedIn {
             claims: Claims::read(&identity)?,
@@ -96,15 +98,54 @@ impl Oauth2 {
         })
     }
 
-    /// The client of the library, for this way back.
-    pub(super) fn client(&self, callback: &str) -> Result<Client, LoginError> {
-        let redirect = RedirectUrl::new(callback.to_owned()).map_err(|_| LoginError::Operator {
-            reason: "our own address is none that a browser could come back to".to_owned(),
-        })?;
+    /// Asks with the access token, and has it renewed when the wiki takes it no more.
+    pub(super) async fn renew(&self, auth_state: &Value) -> Result<Option<Value>, LoginError> {
+        match self
+            .profile(super::kept_text(auth_state, "access_token")?)
+            .await
+        {
+            Ok(_) => return Ok(None),
+            Err(LoginError::Over) => {}
+            Err(error) => return Err(error),
+        }
+        let refresh_token = super::kept_text(auth_state, "refresh_token")?;
+        let asked_at = seconds_now();
+        let token = match self.refresh(refresh_token).await {
+            // It may be done, and the answer lost: some releases still take the old token then.
+            Err(LoginError::Away {
+                retry_after: None, ..
+            }) => self.refresh(refresh_token).await?,
+            other => other?,
+        };
+        let identity = self.profile(token.access_token().secret()).await?;
+        let mut renewed = self.auth_state(&token, asked_at, identity);
+        // Who gives no new one leaves the old one valid (RFC 6749, 6).
+        if token.refresh_token().is_none() {
+            renewed["refresh_token"] = refresh_token.into();
+        }
+        Ok(Some(renewed))
+    }
+
+    async fn refresh(&self, refresh_token: &str) -> Result<BasicTokenResponse, LoginError> {
+        let wire = self.wire.clone();
+        let http = move |request: HttpRequest| carry(wire.clone(), request);
+        self.client()?
+            .exchange_refresh_token(&RefreshToken::new(refresh_token.to_owned()))
+            .request_async(&http)
+            .await
+            .map_err(unread)
+            // Whatever is wrong with it, another one comes only of another sign-in.
+            .map_err(|error| match error {
+                LoginError::Forged => LoginError::Over,
+                other => other,
+            })
+    }
+
+    /// The client of the library.
+    pub(super) fn client(&self) -> Result<Client, LoginError> {
         let client = BasicClient::new(ClientId::new(self.client_id.clone()))
             .set_auth_uri(AuthUrl::from_url(self.places.rest("oauth2/authorize")))
             .set_token_uri(TokenUrl::from_url(self.places.rest(TOKEN)))
-            .set_redirect_uri(redirect)
             // Basic authorisation would be one more thing that proxies on the way may take out.
             .set_auth_type(AuthType::RequestBody);
         Ok(match &self.client_secret {
@@ -165,16 +206,25 @@ where
         .set_pkce_verifier(PkceCodeVerifier::new(verifier))
         .request_async(http)
         .await
-        .map_err(
-            |error: RequestTokenError<LoginError, BasicErrorResponse>| match error {
-                RequestTokenError::Request(error) => error,
-                // The others' words hold the body, which holds a token.
-                _ => LoginError::Away {
-                    reason: format!("{TOKEN}: its answer cannot be read"),
-                    retry_after: None,
-                },
-            },
-        )
+        .map_err(unread)
+}
+
+/// Our own address, where browsers come back.
+pub(super) fn to_us(callback: &str) -> Result<RedirectUrl, LoginError> {
+    RedirectUrl::new(callback.to_owned()).map_err(|_| LoginError::Operator {
+        reason: "our own address is none that a browser could come back to".to_owned(),
+    })
+}
+
+fn unread(error: RequestTokenError<LoginError, BasicErrorResponse>) -> LoginError {
+    match error {
+        RequestTokenError::Request(error) => error,
+        // The others' words hold the body, which holds a token.
+        _ => LoginError::Away {
+            reason: format!("{TOKEN}: its answer cannot be read"),
+            retry_after: None,
+        },
+    }
 }
 
 /// Carries the library's request over our wire. A code is spent by asking, so nothing is repeated once somebody was reached.
