@@ -10,6 +10,7 @@ pub mod images;
 pub mod inside;
 pub mod kernel;
 pub mod mend;
+pub mod openid;
 pub mod person;
 pub mod raw;
 pub mod rows;

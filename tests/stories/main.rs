@@ -12,6 +12,7 @@ mod isolation;
 mod lifecycle;
 mod operator;
 mod process_spawner;
+mod providers;
 mod single_user;
 mod situations;
 mod stock_jupyterhub;

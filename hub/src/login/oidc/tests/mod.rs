@@ -457,7 +457,6 @@ async fn new_keys_are_found_and_unknown_ones_cause_no_storm() {
 #[tokio::test]
 async fn troubles_are_told_apart() {
     let server = Server::start().await;
-    let oidc = keycloak(&server);
     type Kind = fn(&LoginError) -> bool;
     let cases: [(Mood, Kind); 6] = [
         (Mood::TokenEndpointFails, |e| {
@@ -480,12 +479,15 @@ async fn troubles_are_told_apart() {
     ];
     for (mood, is_right) in cases {
         *Server::lock(&server.mood) = mood;
+        // Another each time: one that heard of too many requests is silent for a while.
+        let oidc = keycloak(&server);
         let error = sign_in(&server, &oidc, |_| {})
             .await
             .expect_err("it does not answer well");
         assert!(is_right(&error), "{mood:?}: {error:?}");
     }
     *Server::lock(&server.mood) = Mood::Well;
+    let oidc = keycloak(&server);
     let error = sign_in(&server, &oidc, |query| query[0].1 = secret::random_token())
         .await
         .expect_err("another sign-in's state");
