@@ -1,5 +1,6 @@
 //! A person with a browser of their own: cookies, forms, redirects, but no script.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,9 +40,28 @@ impl Person {
     /// # Errors
     /// When the address is none.
     pub fn at(base: &str) -> Result<Self> {
-        let jar = Arc::new(Jar::default());
+        Self::with(Arc::new(Jar::default()), Url::parse(base)?, None)
+    }
+
+    /// The same browser, all of whose requests go to a hub's own socket instead of the proxy.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub fn at_socket(&self, socket: &Path) -> Result<Self> {
+        let person = Self::with(Arc::clone(&self.jar), self.base.clone(), Some(socket))?;
+        Ok(Self {
+            name: self.name.clone(),
+            ..person
+        })
+    }
+
+    fn with(jar: Arc<Jar>, base: Url, socket: Option<&Path>) -> Result<Self> {
         let client = |policy| {
-            Client::builder()
+            let mut builder = Client::builder();
+            if let Some(socket) = socket {
+                builder = builder.unix_socket(socket);
+            }
+            builder
                 .cookie_provider(Arc::clone(&jar))
                 .redirect(policy)
                 .timeout(Duration::from_secs(60))
@@ -53,7 +73,7 @@ impl Person {
             follows: client(reqwest::redirect::Policy::limited(15))?,
             stays: client(reqwest::redirect::Policy::none())?,
             jar,
-            base: Url::parse(base)?,
+            base,
             name: String::new(),
         })
     }
@@ -118,6 +138,15 @@ impl Person {
         );
         person.name = person.who().await?;
         Ok(person)
+    }
+
+    /// The same, by the name that the hub knows them by now.
+    ///
+    /// # Errors
+    /// When nobody is signed in.
+    pub async fn known(mut self) -> Result<Self> {
+        self.name = self.who().await?;
+        Ok(self)
     }
 
     /// The way through the wiki: its sign-in form as this account, its question answered with `accept` or `cancel`, and on to `next`.

@@ -242,7 +242,13 @@ async fn homes_are_by_number_and_outlive_their_user_for_a_while() -> Result<()> 
         Duration::from_secs(120),
         || async {
             if home.exists() {
-                Err("it is there")
+                Err(hub
+                    .said()
+                    .lines()
+                    .rev()
+                    .take(3)
+                    .collect::<Vec<_>>()
+                    .join("\n"))
             } else {
                 Ok(())
             }

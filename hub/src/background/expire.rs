@@ -9,12 +9,15 @@ use super::{Passes, pause};
 use crate::access;
 use crate::store::StoreError;
 
-/// Nobody waits for it.
+/// Nobody waits for it, so seldom; but short times are kept to a quarter of them.
 const EVERY: Duration = Duration::from_secs(60);
+const OFTENEST: Duration = Duration::from_secs(1);
 
 /// Runs until `stop`.
 pub(super) async fn run(passes: Passes, stop: CancellationToken) {
-    while pause(EVERY, &stop).await {
+    let idle = passes.session_idle.unwrap_or(Duration::MAX);
+    let every = (passes.home_grace.min(idle) / 4).clamp(OFTENEST, EVERY);
+    while pause(every, &stop).await {
         if let Err(error) = expire(&passes).await {
             warn!(error = %crate::error_chain(&error), "What is over could not be removed; tried again later");
         }

@@ -1,0 +1,218 @@
+//! Sessions: two hubs see the same ones, they end by themselves in time, and whoever ends all of theirs ends all that came of them.
+
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use holt_tests::hub::{Hub, Wish};
+use holt_tests::kernel::Kernel;
+use holt_tests::person::Person;
+use holt_tests::wait::eventually;
+use holt_tests::wiki::{Consent, Consumer, Visitor, Wiki};
+use holt_tests::{docker, images};
+use reqwest::Method;
+
+const SOON: Duration = Duration::from_secs(30);
+const MINUTES: Duration = Duration::from_secs(120);
+const KEY: &str = "ff68fd86be55839e0bc4db271de8860c";
+const SECRET: &str = "707b147bc75e3b420d4220edb2da8d3d6bd70d40";
+
+async fn hub_of(protocol: &str, others: &str) -> Result<(Hub, Wiki)> {
+    docker::engine_answers().await?;
+    let image = images::single_user().await?;
+    let mut hub = Hub::new(Wish::default().env("HOLT__PROVIDER__WIKI__CLIENT_SECRET", SECRET))?;
+    let wiki = Wiki::start()?;
+    let callback = format!("{}/hub/oauth_callback", hub.url());
+    wiki.consumer(match protocol {
+        "oauth1" => Consumer::oauth1(KEY, SECRET, &callback),
+        _ => Consumer::oauth2(KEY, SECRET, &callback),
+    });
+    hub.configure(&format!(
+        "{others}\n[docker]\nimage = \"{image}\"\n[access]\nallow_all = true\n[provider.wiki]\nprotocol = \"{protocol}\"\n\
+         client_id = \"{KEY}\"\nindex_url = \"{}\"\n",
+        wiki.index_url()
+    ))?;
+    hub.up().await?;
+    Ok((hub, wiki))
+}
+
+/// A second process `holt hub` on the same data directory.
+struct Second {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Second {
+    async fn start(hub: &Hub) -> Result<Self> {
+        let socket = hub.scratch("second.sock");
+        let mut command = hub.command(&["hub", "--socket"])?;
+        let log = std::fs::File::create(hub.scratch("second.err"))?;
+        let second = Self {
+            child: command
+                .arg(&socket)
+                .args(["--listen", &format!("127.0.0.1:{}", hub.port())])
+                .stdout(Stdio::null())
+                .stderr(log)
+                .spawn()?,
+            socket,
+        };
+        let person = Person::stranger(hub)?.at_socket(&second.socket)?;
+        eventually("the second hub answers", SOON, || async {
+            match person.look("/hub/login").await {
+                Ok(page) if page.status().is_success() => Ok(()),
+                Ok(page) => Err(page.status().to_string()),
+                Err(error) => Err(format!("{error:#}")),
+            }
+        })
+        .await?;
+        Ok(second)
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Each sign-in begins at one process and is finished by the other; then both know the browser, and one's sign-out is the other's.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hubs_finish_each_others_sign_ins_and_see_the_same_sessions() -> Result<()> {
+    for protocol in ["oauth1", "oauth2"] {
+        let (hub, wiki) = hub_of(protocol, "").await?;
+        let second = Second::start(&hub).await?;
+        let first = hub.data_dir().join("run/hub.sock");
+        for (number, (begins, finishes)) in [(&first, &second.socket), (&second.socket, &first)]
+            .into_iter()
+            .enumerate()
+        {
+            let name = format!("Person {number}");
+            wiki.account(7_000_003 + number as u64, &name);
+            let browser = Person::stranger(&hub)?;
+            let (one, other) = (browser.at_socket(begins)?, browser.at_socket(finishes)?);
+            let page = one.look("/hub/login/wiki?next=/hub/home").await?;
+            let to = page
+                .headers()
+                .get("location")
+                .context("no way to the wiki")?;
+            let back = Visitor::new(&name)?
+                .comes_back(to.to_str()?, Consent::Accept)
+                .await?;
+            let page = other
+                .look(&format!(
+                    "{}?{}",
+                    back.path(),
+                    back.query().unwrap_or_default()
+                ))
+                .await?;
+            ensure!(
+                page.status().is_redirection(),
+                "{protocol}: {} {}",
+                page.status(),
+                page.text().await?
+            );
+            for person in [&one, &other, &browser] {
+                ensure!(person.who().await? == name, "{protocol}");
+            }
+            // What was brought back is used up for both.
+            let again = Person::stranger(&hub)?.at_socket(begins)?;
+            let page = again
+                .look(&format!(
+                    "{}?{}",
+                    back.path(),
+                    back.query().unwrap_or_default()
+                ))
+                .await?;
+            ensure!(page.status() == 400, "{protocol}: {}", page.status());
+            // A server's sign-in crosses over too.
+            let browser = browser.known().await?;
+            browser.start("").await?;
+            let mut kernel = Kernel::started(&browser, "").await?;
+            let kept = other.cookies("/hub/")?;
+            one.open("/hub/logout").await?;
+            kernel.until_closed(Duration::from_secs(5)).await?;
+            let thief = Person::stranger(&hub)?.at_socket(finishes)?;
+            for pair in kept.split("; ") {
+                thief.set_cookie("/hub/", &format!("{pair}; Path=/hub/"))?;
+            }
+            ensure!(
+                thief.who().await.is_err(),
+                "{protocol}: the other hub still lets it in"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Who does nothing is signed out after the one time, and who is busy after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_end_by_themselves() -> Result<()> {
+    let times = "[hub]\nsession_lifetime = \"90s\"\nsession_idle = \"1m\"";
+    let (hub, wiki) = hub_of("oauth2", times).await?;
+    wiki.account(7_000_003, "Busy");
+    wiki.account(7_000_004, "Idle");
+    let rows = hub.rows().await?;
+    let begun = Instant::now();
+    let busy = Person::by_wiki(&hub, "Busy").await?;
+    let idle = Person::by_wiki(&hub, "Idle").await?;
+    eventually("only the busy one's session is left", MINUTES, || async {
+        busy.who().await.map_err(|error| format!("{error:#}"))?;
+        match rows.count("SELECT count(*) FROM sessions").await {
+            Ok(1) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await?;
+    ensure!(idle.who().await.is_err());
+    let page = idle.open("/hub/home").await?;
+    ensure!(page.url().path() == "/hub/login", "{}", page.url());
+    eventually("the busy one's ends too", MINUTES, || async {
+        match busy.who().await {
+            Ok(name) => Err(name),
+            Err(_) => Ok(()),
+        }
+    })
+    .await?;
+    ensure!(
+        begun.elapsed() >= Duration::from_secs(90),
+        "{:?}",
+        begun.elapsed()
+    );
+    Ok(())
+}
+
+/// One browser is lost; another of the same person ends all others: what they had open is closed, in a second, and the server goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn ending_all_other_sessions_closes_what_they_had_open() -> Result<()> {
+    let (hub, wiki) = hub_of("oauth1", "").await?;
+    wiki.account(7_000_003, "Careless");
+    let lost = Person::by_wiki(&hub, "Careless").await?;
+    lost.start("").await?;
+    let mut open = Kernel::started(&lost, "").await?;
+    let kept = Person::by_wiki(&hub, "Careless").await?;
+    kept.enter("").await?;
+    let mut own = Kernel::started(&kept, "").await?;
+    let page = kept.open("/hub/sessions").await?.text().await?;
+    ensure!(
+        page.contains("this one") && page.contains("By wiki"),
+        "{page}"
+    );
+    let asked = Instant::now();
+    let answer = kept.post("/hub/sessions/end-others", &[]).await?;
+    ensure!(answer.status().is_redirection(), "{}", answer.status());
+    open.until_closed(Duration::from_secs(5)).await?;
+    eprintln!(
+        "the other browser's websocket was closed {:?} after the button",
+        asked.elapsed()
+    );
+    let kernels = format!("{}api/kernels", lost.prefix(""));
+    let refused = lost.api(Method::GET, &kernels, None).await?;
+    ensure!(refused.status() == 403, "{}", refused.status());
+    ensure!(lost.who().await.is_err());
+    ensure!(own.run("6*7").await? == "42");
+    ensure!(kept.who().await? == "Careless");
+    Ok(())
+}
