@@ -381,14 +381,9 @@ impl Store {
         .bind(lease.fence)
         .fetch_optional(&mut *tx)
         .await?;
-        if let Some(user) = user {
+        if user.is_some() {
             // A user who was to be deleted goes with the last server.
-            sqlx::query(
-                "DELETE FROM users WHERE id = ?1 AND deleted IS NOT NULL AND NOT EXISTS (SELECT 1 FROM servers WHERE user_id = ?1)",
-            )
-            .bind(user)
-            .execute(&mut *tx)
-            .await?;
+            super::users::purge(&mut tx).await?;
         }
         tx.commit().await?;
         Ok(user.is_some())

@@ -290,24 +290,9 @@ impl Store {
     /// When the database does not answer.
     pub async fn purge_users(&self) -> Result<Vec<i64>, StoreError> {
         let mut tx = self.write().await?;
-        let gone: Vec<(i64, String)> = sqlx::query_as(
-            "DELETE FROM users WHERE deleted IS NOT NULL AND NOT EXISTS (SELECT 1 FROM servers WHERE servers.user_id = users.id) \
-             RETURNING id, coalesce(home, CAST(id AS TEXT))",
-        )
-        .fetch_all(&mut *tx)
-        .await?;
-        for (_, home) in &gone {
-            sqlx::query(concat!(
-                "INSERT INTO old_homes (home, deleted) VALUES (?, ",
-                now!(),
-                ") ON CONFLICT (home) DO UPDATE SET deleted = excluded.deleted"
-            ))
-            .bind(home)
-            .execute(&mut *tx)
-            .await?;
-        }
+        let gone = purge(&mut tx).await?;
         tx.commit().await?;
-        Ok(gone.into_iter().map(|(id, _)| id).collect())
+        Ok(gone)
     }
 
     /// Homes of users who are gone since `grace` and longer. They stay listed until [`Store::forget_home`].
@@ -337,6 +322,29 @@ impl Store {
             .await?;
         Ok(())
     }
+}
+
+/// Removes the rows of users who were asked to be deleted and have no server left, and notes since when their homes are nobody's.
+pub(super) async fn purge(
+    tx: &mut sqlx::Transaction<'static, sqlx::Sqlite>,
+) -> Result<Vec<i64>, StoreError> {
+    let gone: Vec<(i64, String)> = sqlx::query_as(
+        "DELETE FROM users WHERE deleted IS NOT NULL AND NOT EXISTS (SELECT 1 FROM servers WHERE servers.user_id = users.id) \
+         RETURNING id, coalesce(home, CAST(id AS TEXT))",
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for (_, home) in &gone {
+        sqlx::query(concat!(
+            "INSERT INTO old_homes (home, deleted) VALUES (?, ",
+            now!(),
+            ") ON CONFLICT (home) DO UPDATE SET deleted = excluded.deleted"
+        ))
+        .bind(home)
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(gone.into_iter().map(|(id, _)| id).collect())
 }
 
 /// Ends whatever a user is let in by or waits with: sessions, tokens but those of their servers, and places in the queue.
