@@ -124,6 +124,111 @@ async fn a_browser_signs_in_with_two_tabs_and_can_decline() -> Result<()> {
     Ok(())
 }
 
+/// What a person sees whose sign-in ran out, whose account was locked while they were in, and who comes back under another name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_meets_an_old_sign_in_a_lock_and_a_new_name() -> Result<()> {
+    for protocol in ["oauth1", "oauth2"] {
+        let (hub, wiki) = hub_of(protocol).await?;
+        wiki.account(7_000_003, "Old name");
+        let chrome = Chrome::start().await?;
+        let home = format!("{}/hub/home", hub.url());
+        let says = async |words: &str| {
+            let script = format!("return document.body.innerText.includes({words:?})");
+            chrome.until(words, &script, SOON).await
+        };
+        // It ran out while the question was on the screen.
+        chrome.go(&format!("{}/hub/login", hub.url())).await?;
+        chrome.click("a.provider", PAGE).await?;
+        let name = chrome.element("#wpName1", PAGE).await?;
+        name.send_keys("Old name").await?;
+        chrome.click("#wpLoginAttempt", PAGE).await?;
+        chrome.element("#mw-oauth-accept", PAGE).await?;
+        if protocol == "oauth1" {
+            wiki.expire_sign_ins();
+            chrome.click("#mw-oauth-accept", PAGE).await?;
+            says("E004").await?;
+        } else {
+            let body = r#"{"error":"invalid_request","hint":"Authorization code has expired"}"#;
+            let expired = Trouble::Says {
+                status: 400,
+                content_type: "application/json".to_owned(),
+                body: body.to_owned(),
+            };
+            wiki.cause_at("access_token", expired);
+            chrome.click("#mw-oauth-accept", PAGE).await?;
+            says("Begin again").await?;
+            chrome.picture("wiki-4-too-late").await?;
+            wiki.cure();
+            chrome.element("a[href='/hub/login']", PAGE).await?;
+        }
+        // The wiki knows the browser by now, and may not ask again.
+        let in_by = async |name: &str| -> Result<()> {
+            chrome
+                .go(&format!("{}/hub/login?next=/hub/home", hub.url()))
+                .await?;
+            chrome.click("a.provider", PAGE).await?;
+            eventually("home, or a question", PAGE, || async {
+                let at = chrome
+                    .page
+                    .current_url()
+                    .await
+                    .map_err(|error| error.to_string())?;
+                if at.path() == "/hub/home" {
+                    return Ok(());
+                }
+                let _ = chrome
+                    .click("#mw-oauth-accept", Duration::from_millis(200))
+                    .await;
+                Err(at.to_string())
+            })
+            .await?;
+            says(name).await
+        };
+        in_by("Old name").await?;
+        // Locked while they look at it.
+        wiki.change_account(7_000_003, |account| account.locked = true)?;
+        eventually("the session is over", SOON, || async {
+            chrome
+                .go(&home)
+                .await
+                .map_err(|error| format!("{error:#}"))?;
+            let at = chrome
+                .page
+                .current_url()
+                .await
+                .map_err(|error| error.to_string())?;
+            if at.path() == "/hub/login" {
+                Ok(())
+            } else {
+                Err(at.to_string())
+            }
+        })
+        .await?;
+        chrome.click("a.provider", PAGE).await?;
+        if protocol == "oauth2" {
+            // A profile tells nothing of locks, so the hub asks.
+            says("locked on all wikis").await?;
+            chrome.picture("wiki-5-locked").await?;
+        } else {
+            says("locked").await?;
+        }
+        wiki.change_account(7_000_003, |account| account.locked = false)?;
+        wiki.rename(7_000_003, "New name");
+        in_by("New name").await?;
+        chrome
+            .picture(&format!("wiki-6-renamed-{protocol}"))
+            .await?;
+        chrome.close().await?;
+        let rows = hub.rows().await?;
+        ensure!(
+            rows.count("SELECT count(*) FROM users WHERE name IN ('Old name', 'New name')")
+                .await?
+                == 1
+        );
+    }
+    Ok(())
+}
+
 /// Makes something wrong with the wiki or an account.
 type Cause = fn(&Wiki);
 
