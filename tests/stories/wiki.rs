@@ -229,6 +229,72 @@ async fn a_browser_meets_an_old_sign_in_a_lock_and_a_new_name() -> Result<()> {
     Ok(())
 }
 
+/// More accounts locked at once than can be: nothing ends, the operator hears of it; and once it looks right again, who is locked is out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wiki_that_calls_everybody_locked_is_not_believed() -> Result<()> {
+    let (hub, wiki) = hub_of("oauth2").await?;
+    let subs: Vec<u64> = (7_000_003..7_000_007).collect();
+    let all = subs.iter().map(|sub| {
+        let (hub, wiki) = (&hub, &wiki);
+        async move {
+            let name = format!("Person {sub}");
+            wiki.account(*sub, &name);
+            let person = Person::by_wiki(hub, &name).await?;
+            person.start("").await?;
+            anyhow::Ok(person)
+        }
+    });
+    let people = futures_util::future::try_join_all(all).await?;
+    let lock = |subs: &[u64], locked: bool| -> Result<()> {
+        for sub in subs {
+            wiki.change_account(*sub, |account| account.locked = locked)?;
+        }
+        Ok(())
+    };
+    // All in one moment, so that one pass finds them all.
+    wiki.cause_at("globaluserinfo", broken());
+    lock(&subs, true)?;
+    wiki.forget_seen();
+    eventually("all are due", SOON, || async {
+        let count = wiki.count("globaluserinfo");
+        if count >= subs.len() {
+            Ok(())
+        } else {
+            Err(count)
+        }
+    })
+    .await?;
+    wiki.cure();
+    let admin = Person::admin(&hub).await?;
+    eventually("the operator is told", SOON, || async {
+        let metrics = async { anyhow::Ok(admin.open("/hub/metrics").await?.text().await?) };
+        let metrics = metrics.await.map_err(|error| format!("{error:#}"))?;
+        let is_told = metrics.contains("holt_lock_check_halted{provider=\"wiki\"} 1");
+        if is_told && hub.said().contains("that is not believed") {
+            Ok(())
+        } else {
+            Err(metrics)
+        }
+    })
+    .await?;
+    ensure!(hub.containers().await?.len() == 4);
+    for person in &people {
+        person.who().await?;
+    }
+    // Two are locked in truth.
+    lock(&subs[2..], false)?;
+    eventually("two are out", SOON, || async {
+        match hub.containers().await {
+            Ok(left) if left.len() == 2 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await?;
+    ensure!(people[0].who().await.is_err() && people[1].who().await.is_err());
+    ensure!(people[2].who().await.is_ok() && people[3].who().await.is_ok());
+    Ok(())
+}
+
 /// Makes something wrong with the wiki or an account.
 type Cause = fn(&Wiki);
 
