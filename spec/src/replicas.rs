@@ -35,6 +35,10 @@ pub const STATUS_PATH: &str = "/holt/replicas/status";
 pub struct Grants {
     /// Raised in the database in the transaction that changes a grant.
     pub generation: u64,
+    /// Where notebooks come in: an address they reach, and a port chosen once and kept.
+    /// The gateway opens it when it can, and tries again until then; absent where `replicas.listen` says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
     /// Each launch has one.
     pub grants: Vec<Grant>,
 }
