@@ -67,11 +67,18 @@ pub struct Settings {
     pub spawner: SpawnerSettings,
     /// `[docker]`.
     pub docker: DockerSettings,
+    /// `[replicas]`.
+    pub replicas: ReplicasSettings,
     /// `[proxy]`.
     pub proxy: ProxySettings,
     /// `[log]`.
     pub log: LogSettings,
 }
+
+/// STUB.
+#[derive(Debug, Clone, Default)]
+pub struct ReplicasSettings { pub listen: Option<SocketAddr> }
+impl ReplicasSettings { pub fn is_on(&self) -> bool { self.listen.is_some() } }
 
 impl Settings {
     /// Reads and checks everything.
@@ -113,6 +120,7 @@ impl Settings {
             server: ServerSettings::read(&mut written),
             spawner: SpawnerSettings::read(&mut written),
             docker: DockerSettings::read(&mut written),
+            replicas: ReplicasSettings::default(),
             proxy: ProxySettings::read(&mut written),
             log: LogSettings::read(&mut written),
             data_dir,

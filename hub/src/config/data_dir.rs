@@ -128,6 +128,12 @@ impl DataDir {
         self.run().join("proxy.sock")
     }
 
+    /// The replica gateway's control socket.
+    #[must_use]
+    pub fn replicas_socket(&self) -> PathBuf {
+        self.run().join("replicas.sock")
+    }
+
     /// Makes what is missing, closed to others, and tries to write.
     ///
     /// # Errors

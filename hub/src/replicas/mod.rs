@@ -47,6 +47,42 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// Where the databases that the gateway told of are kept, so that a start needs no gateway.
 const KEPT: &str = "replicas.databases";
 
+/// Where launches reach the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// Where they meet what serves them, by this port: the gateway is told to listen there.
+    Met(u16),
+    /// Where the settings say, and the gateway knows that by itself. An address of no place means the one they meet at.
+    Set(SocketAddr),
+}
+
+impl Reached {
+    /// The port.
+    #[must_use]
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Met(port) => port,
+            Self::Set(place) => place.port(),
+        }
+    }
+
+    fn place(self, met: IpAddr) -> SocketAddr {
+        match self {
+            Self::Set(place) if !place.ip().is_unspecified() => place,
+            Self::Met(port) => SocketAddr::new(met, port),
+            Self::Set(place) => SocketAddr::new(met, place.port()),
+        }
+    }
+
+    /// What the gateway is told.
+    fn told(self, place: SocketAddr) -> Option<SocketAddr> {
+        match self {
+            Self::Met(_) => Some(place),
+            Self::Set(_) => None,
+        }
+    }
+}
+
 /// The way to the replica gateway. Cheap to clone.
 #[derive(Clone)]
 pub struct Replicas {
@@ -56,7 +92,7 @@ pub struct Replicas {
 struct Inner {
     store: Store,
     control: Control,
-    port: u16,
+    reached: Reached,
     wake: Notify,
     /// The generation the gateway last said it has in force.
     settled: watch::Sender<u64>,
@@ -68,14 +104,14 @@ struct Inner {
 }
 
 impl Replicas {
-    /// A way to the gateway whose control API listens on the socket `control`, and which launches reach by `port`.
+    /// A way to the gateway whose control API listens on the socket `control`.
     #[must_use]
-    pub fn new(store: Store, control: PathBuf, port: u16) -> Self {
+    pub fn new(store: Store, control: PathBuf, reached: Reached) -> Self {
         Self {
             inner: Arc::new(Inner {
                 store,
                 control: Control::new(control),
-                port,
+                reached,
                 wake: Notify::new(),
                 settled: watch::Sender::new(0),
                 away: AtomicBool::new(false),
@@ -87,7 +123,8 @@ impl Replicas {
 
     /// Says at which address launches meet what serves them.
     pub fn meet(&self, address: IpAddr) {
-        *held(&self.inner.place) = Some(SocketAddr::new(address, self.inner.port));
+        *held(&self.inner.place) = Some(self.inner.reached.place(address));
+        self.wake();
     }
 
     /// Where launches reach the gateway, once it is known.
@@ -202,11 +239,18 @@ impl Replicas {
             Ok(None) => {}
             Err(error) => warn!(error = %error_chain(&error), "The kept list of databases cannot be read"),
         }
-        // What the gateway was last given, or said it has.
-        let mut has: Option<u64> = None;
+        // What the gateway was last given, or said it has; and for which place.
+        let (mut has, mut place) = (None, None);
         let (mut verified, mut learned) = (Instant::now(), None::<Instant>);
         loop {
-            let outcome = self.bring_up(&mut has, &mut verified).await;
+            if place != self.place() {
+                (has, place) = (None, self.place());
+            }
+            let outcome = match place {
+                // Nobody could have been given anything yet.
+                None => Ok(()),
+                Some(place) => self.bring_up(place, &mut has, &mut verified).await,
+            };
             match &outcome {
                 Ok(()) if learned.is_none_or(|at| at.elapsed() >= LEARN) => {
                     if self.learn().await {
@@ -228,6 +272,7 @@ impl Replicas {
     /// Gives the gateway what it does not have.
     async fn bring_up(
         &self,
+        place: SocketAddr,
         has: &mut Option<u64>,
         verified: &mut Instant,
     ) -> Result<(), PushError> {
@@ -241,7 +286,7 @@ impl Replicas {
             *has = Some(generation);
         }
         if has.is_none_or(|generation| generation < wanted) {
-            *has = Some(self.push().await?);
+            *has = Some(self.push(place).await?);
         }
         if let Some(generation) = *has {
             self.inner.settled.send_replace(generation);
@@ -250,10 +295,11 @@ impl Replicas {
     }
 
     /// Gives the gateway all grants, and tells which generation it has then.
-    async fn push(&self) -> Result<u64, PushError> {
+    async fn push(&self, place: SocketAddr) -> Result<u64, PushError> {
         let (generation, rows) = self.inner.store.grants().await?;
         let grants = Grants {
             generation: unsigned(generation)?,
+            listen: self.inner.reached.told(place),
             grants: rows.into_iter().map(grant).collect(),
         };
         match self.inner.control.put(&grants).await {

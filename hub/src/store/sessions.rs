@@ -184,6 +184,25 @@ impl Store {
         Ok(ended)
     }
 
+    /// Ends every session of a user, with the tokens and codes that came of them, and wishes that none of their servers runs: what a
+    /// stranger may have left running there ends too.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn sign_out_everywhere(&self, user_id: i64) -> Result<Ended, StoreError> {
+        let mut tx = self.write().await?;
+        let ended = end_sessions(&mut tx, user_id, None).await?;
+        sqlx::query(
+            "DELETE FROM tickets WHERE server_id IN (SELECT id FROM servers WHERE user_id = ?)",
+        )
+        .bind(user_id)
+        .execute(&mut *tx)
+        .await?;
+        super::servers::want_stopped_of(&mut tx, user_id).await?;
+        tx.commit().await?;
+        Ok(ended)
+    }
+
     /// The session of a cookie, with its user, and notes that it is used; one that nobody used for `idle` is none.
     ///
     /// # Errors

@@ -110,6 +110,7 @@ impl TestHub {
             sign_in,
             forgotten.clone(),
             None,
+            None,
             CancellationToken::new(),
         )
         .await?;

@@ -254,6 +254,7 @@ impl World {
             store: store.clone(),
             spawner: spawner.clone(),
             routes,
+            replicas: None,
             credentials: Arc::new(NoCredentials),
             settings,
             owner: "hub#1".into(),
