@@ -6,15 +6,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use holt_spec::bundle::File;
+use holt_spec::bundle::{File, REPLICA_FILE};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::secret;
 use crate::store::grants::NewGrant;
 
-/// The file that `~/.my.cnf` and `~/replica.my.cnf` lead to.
-const FILE: &str = "/run/holt/replica.my.cnf";
 /// Parts of a launch's name that its user name ends with: short enough for every client, and unique enough.
 const NAME_TAIL: usize = 10;
 /// What Toolforge calls its replica servers, after a wiki's or a section's name.
@@ -80,7 +78,7 @@ impl Secret {
                 .map(|(name, value)| (name.to_owned(), value.clone()))
                 .collect(),
             files: vec![File {
-                path: FILE.to_owned(),
+                path: REPLICA_FILE.to_owned(),
                 mode: 0o400,
                 content,
             }],
