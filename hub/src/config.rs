@@ -77,8 +77,14 @@ pub struct Settings {
 
 /// STUB.
 #[derive(Debug, Clone, Default)]
-pub struct ReplicasSettings { pub listen: Option<SocketAddr> }
-impl ReplicasSettings { pub fn is_on(&self) -> bool { self.listen.is_some() } }
+pub struct ReplicasSettings {
+    pub listen: Option<SocketAddr>,
+}
+impl ReplicasSettings {
+    pub fn is_on(&self) -> bool {
+        self.listen.is_some()
+    }
+}
 
 impl Settings {
     /// Reads and checks everything.

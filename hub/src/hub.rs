@@ -266,11 +266,7 @@ async fn prepare(
     }
 }
 
-async fn prepare_once(
-    store: &Store,
-    spawner: &dyn Spawner,
-    met: &Met,
-) -> anyhow::Result<()> {
+async fn prepare_once(store: &Store, spawner: &dyn Spawner, met: &Met) -> anyhow::Result<()> {
     let meeting = spawner.prepare(kept_meeting(store).await?.as_ref()).await?;
     store.keep_meeting(&meeting).await?;
     met.credentials.meet(&meeting);

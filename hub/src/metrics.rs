@@ -92,10 +92,7 @@ fn describe() {
     describe_counter!(STARTS, "Starts that ended, by outcome");
     describe_counter!(DEATHS, "Servers that ended by themselves");
     describe_gauge!(ENGINE_UP, "Whether the container engine answered");
-    describe_gauge!(
-        REPLICA_GATEWAY_UP,
-        "Whether the replica gateway answered"
-    );
+    describe_gauge!(REPLICA_GATEWAY_UP, "Whether the replica gateway answered");
     describe_gauge!(
         ISOLATION_WEAK,
         "Ways out of a container that are not as they should be"

@@ -102,6 +102,9 @@ fn the_starter_links_what_the_specification_names() {
         .expect("it has links");
     let file = REPLICA_FILE.trim_start_matches("/run/holt/");
     for name in REPLICA_LINKS {
-        assert!(links.contains(&format!("\"{name}\": \"{file}\"")), "{links}");
+        assert!(
+            links.contains(&format!("\"{name}\": \"{file}\"")),
+            "{links}"
+        );
     }
 }

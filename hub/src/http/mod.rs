@@ -58,7 +58,10 @@ impl HubState {
     ///
     /// # Errors
     /// When the database does not answer.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of its own, named where it is given")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a part of its own, named where it is given"
+    )]
     pub async fn new(
         store: Store,
         servers: Arc<dyn ServerDoor>,

@@ -36,10 +36,7 @@ fn pages() -> Router<HubState> {
         .route("/hub/sessions/end-others", post(sessions::end_others))
         .route("/hub/sessions/{id}/end", post(sessions::end))
         .route("/hub/replicas", get(replicas::show))
-        .route(
-            "/hub/replicas/statements/{id}/stop",
-            post(replicas::stop),
-        )
+        .route("/hub/replicas/statements/{id}/stop", post(replicas::stop))
         .route("/hub/link/{token}", get(link::open).post(link::submit))
         .route("/hub/welcome", get(welcome::show).post(welcome::submit))
         .route("/hub/password", get(password::show).post(password::submit))

@@ -92,7 +92,10 @@ pub(super) fn hosts(databases: &BTreeMap<String, String>) -> Hosts {
         .keys()
         .map(|database| database.strip_suffix("_p").unwrap_or(database));
     let sections = databases.values().map(String::as_str);
-    let mut names: Vec<&str> = wikis.chain(sections).filter(|name| is_label(name)).collect();
+    let mut names: Vec<&str> = wikis
+        .chain(sections)
+        .filter(|name| is_label(name))
+        .collect();
     names.sort_unstable();
     names.dedup();
     names

@@ -237,7 +237,9 @@ impl Replicas {
                 Err(error) => warn!(%error, "The kept list of databases cannot be read"),
             },
             Ok(None) => {}
-            Err(error) => warn!(error = %error_chain(&error), "The kept list of databases cannot be read"),
+            Err(error) => {
+                warn!(error = %error_chain(&error), "The kept list of databases cannot be read")
+            }
         }
         // What the gateway was last given, or said it has; and for which place.
         let (mut has, mut place) = (None, None);
@@ -390,4 +392,4 @@ fn grant(row: GrantRow) -> Grant {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

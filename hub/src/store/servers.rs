@@ -356,4 +356,3 @@ pub(super) async fn want_stopped_of(
     .await?;
     Ok(())
 }
-

@@ -136,7 +136,9 @@ fn sections(status: &Status, all: bool) -> Vec<SectionLine> {
 
 fn section_words(section: &Section) -> String {
     match (section.up, section.lag_seconds) {
-        (false, _) => "not reachable at this moment; queries wait or fail with a message".to_owned(),
+        (false, _) => {
+            "not reachable at this moment; queries wait or fail with a message".to_owned()
+        }
         (true, None) => "answers; how far it is behind is not known".to_owned(),
         (true, Some(lag)) if lag < FRESH_SECONDS => "up to date".to_owned(),
         (true, Some(lag)) => {
@@ -148,13 +150,15 @@ fn section_words(section: &Section) -> String {
 }
 
 fn troubles(section: &Section) -> Vec<String> {
-    let told = section.backends.iter().filter_map(|backend| {
-        match (&backend.trouble, backend.draining) {
-            (Some(trouble), _) => Some(format!("{}: {trouble}", backend.address)),
-            (None, true) => Some(format!("{}: draining", backend.address)),
-            (None, false) => None,
-        }
-    });
+    let told =
+        section
+            .backends
+            .iter()
+            .filter_map(|backend| match (&backend.trouble, backend.draining) {
+                (Some(trouble), _) => Some(format!("{}: {trouble}", backend.address)),
+                (None, true) => Some(format!("{}: draining", backend.address)),
+                (None, false) => None,
+            });
     told.collect()
 }
 
