@@ -194,11 +194,20 @@ pub async fn stop_all(
     Ok(left)
 }
 
-/// Tries every forbidden way out of a container before anything listens; `None` where there is nothing to isolate.
+/// What was found by trying.
+#[derive(Debug)]
+pub struct Tried {
+    /// The ways out of a container; `None` where there is nothing to isolate.
+    pub report: Option<IsolationReport>,
+    /// Connections of servers come from addresses of their own.
+    pub has_addresses: bool,
+}
+
+/// Tries every forbidden way out of a container before anything listens.
 ///
 /// # Errors
 /// When the engine cannot be used.
-pub async fn try_isolation(settings: &Settings) -> anyhow::Result<Option<IsolationReport>> {
+pub async fn try_isolation(settings: &Settings) -> anyhow::Result<Tried> {
     let store = Store::open(&settings.data_dir.database()).await?;
     let tasks = TaskTracker::new();
     let stop = CancellationToken::new();
@@ -208,9 +217,13 @@ pub async fn try_isolation(settings: &Settings) -> anyhow::Result<Option<Isolati
         .await?;
     store.keep_meeting(&meeting).await?;
     let report = spawner.check_isolation().await;
+    let has_addresses = !spawner.source(meeting.listen).is_unspecified();
     stop.cancel();
     tasks.close();
-    Ok(report)
+    Ok(Tried {
+        report,
+        has_addresses,
+    })
 }
 
 /// Prepares the engine until it is done, then lets starts go on and makes the image before anybody asks for it.

@@ -59,7 +59,7 @@ def lag(wiki):
     connection = connect(wiki)
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT MAX(lag) FROM heartbeat_p.heartbeat")
+            cursor.execute("SELECT MIN(lag) FROM heartbeat_p.heartbeat")
             row = cursor.fetchone()
     except pymysql.MySQLError:
         return None
@@ -130,7 +130,8 @@ class Work(threading.Thread):
 
     def so_far(self):
         took = (self.ended or time.monotonic()) - self.began
-        return f"{self.wiki}: {len(self.rows):,} rows, {took:.1f} s"
+        count = len(self.rows)
+        return f"{self.wiki}: {count:,} row{'' if count == 1 else 's'}, {took:.1f} s"
 
 
 class Progress:
