@@ -12,6 +12,7 @@ mod isolation;
 mod lifecycle;
 mod operator;
 mod process_spawner;
+mod replicas;
 mod single_user;
 mod stock_jupyterhub;
 mod trouble;
