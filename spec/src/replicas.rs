@@ -8,6 +8,8 @@
 //! | `GET /holt/replicas/statements` | – | 200 [`Statements`] |
 //! | `DELETE /holt/replicas/statements/{id}` | – | 204 when the statement is being killed; 404 when it is over |
 //! | `GET /holt/replicas/status` | – | 200 [`Status`] |
+//! | `GET /holt/replicas/usage` | – | 200 [`Usage`] |
+//! | `POST /holt/replicas/draining` | [`Draining`] | 204; 404 when there is no such backend |
 //! | `GET /metrics` | – | 200, Prometheus text |
 //!
 //! The gateway lets nobody in before it has been given grants, and keeps the last ones while no hub is up.
@@ -28,6 +30,11 @@ pub const REVOCATIONS_PATH: &str = "/holt/replicas/revocations";
 pub const STATEMENTS_PATH: &str = "/holt/replicas/statements";
 /// Path that tells how the gateway and its backends are.
 pub const STATUS_PATH: &str = "/holt/replicas/status";
+
+/// Path that tells what users took since the gateway began.
+pub const USAGE_PATH: &str = "/holt/replicas/usage";
+/// Path that empties a backend, or fills it again.
+pub const DRAINING_PATH: &str = "/holt/replicas/draining";
 
 /// Everybody who may come in.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,6 +179,38 @@ pub struct Backend {
     pub lag_seconds: Option<f64>,
     /// Why it does not take statements, in words.
     pub trouble: Option<String>,
+}
+
+/// Whether a backend takes new connections. It holds until the gateway ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Draining {
+    /// `host:port`, as in the settings.
+    pub address: String,
+    /// No new connections; those that are there go on.
+    pub draining: bool,
+}
+
+/// What users took since the gateway began.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// One for each user and section.
+    pub usage: Vec<UsageOf>,
+}
+
+/// What a user took of a section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageOf {
+    /// The user.
+    pub user: i64,
+    /// The section.
+    pub section: String,
+    /// Statements that ended.
+    pub statements: u64,
+    /// How long they took together.
+    pub milliseconds: u64,
+    /// Bytes of their results.
+    pub bytes: u64,
 }
 
 impl std::fmt::Debug for Grants {

@@ -134,6 +134,12 @@ impl DataDir {
         self.run().join("replicas.sock")
     }
 
+    /// What the replica gateway keeps.
+    #[must_use]
+    pub fn replicas_state(&self) -> PathBuf {
+        self.path.join("replicas")
+    }
+
     /// Makes what is missing, closed to others, and tries to write.
     ///
     /// # Errors

@@ -41,7 +41,7 @@ fn gateway(state: &HubState) -> Result<&Replicas, Failure> {
     state.replicas.as_ref().ok_or_else(|| {
         Failure::new(
             StatusCode::NOT_FOUND,
-            "This hub has no wiki replicas: replicas.sections is not set.",
+            "This hub offers no wiki replicas: replicas.accounts_file is not set.",
         )
     })
 }
