@@ -152,7 +152,7 @@ pub(crate) async fn reach(
         if !full && now >= began + RESTART.min(limits.queue_timeout) {
             let trouble = trouble.unwrap_or_else(|| section.trouble());
             return Err(SqlError::new(
-                2003,
+                1429,
                 b"HY000",
                 format!(
                     "No replica server of {name} takes statements now ({trouble}). Try again later"

@@ -614,8 +614,8 @@ impl Talk {
     async fn exchange(&mut self, request: Request<'_>) -> Result<(Then, Option<Walk>), WireError> {
         let Some(mut link) = self.link.take() else {
             let lost = SqlError::new(
-                2013,
-                b"HY000",
+                1158,
+                b"08S01",
                 "The connection to the replica server was lost",
             );
             return Ok((self.refuse(request.came, &lost).await?, None));
@@ -674,8 +674,8 @@ impl Talk {
                 let told = match stopped {
                     Some(why) => why_words(why, limit),
                     None => SqlError::new(
-                        2013,
-                        b"HY000",
+                        1158,
+                        b"08S01",
                         format!(
                             "Lost connection to the replica server of {name} during the statement ({why})"
                         ),
