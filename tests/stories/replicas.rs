@@ -337,7 +337,8 @@ async fn a_credential_is_good_from_its_own_server_alone_and_ends_with_it() -> Re
         "the container is there still"
     );
     // Nor is it good afterwards, wherever it is used.
-    ensure!(wrens.run(&steal).await? == "1045", "after the end");
+    let after = wrens.run(&steal).await?;
+    ensure!(after == "1045", "after the end: {after}");
     Ok(())
 }
 
@@ -380,5 +381,36 @@ async fn the_operator_is_told_how_the_replicas_are() -> Result<()> {
         "{told}"
     );
     ensure!(!told.contains("hides their addresses"), "{told}");
+    Ok(())
+}
+
+/// R is in no image of ours. So it is run where a server is: in its network, with what its server was given.
+#[tokio::test(flavor = "multi_thread")]
+async fn rmariadb_reaches_every_section_with_nothing_said() -> Result<()> {
+    let world = World::start().await?;
+    let image = images::r_client().await?;
+    let rook = Person::user(&world.hub, "Rook").await?;
+    rook.start("").await?;
+    let container = world.hub.containers().await?.remove(0).name;
+    let file = docker::exec(&container, &["cat", "/home/paws/.my.cnf"]).await?;
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join(".my.cnf"), file)?;
+    let script = "c <- DBI::dbConnect(RMariaDB::MariaDB()); for (wiki in c('enwiki_p', 'dewiki_p')) { \
+                  found <- DBI::dbGetQuery(c, paste0('SELECT CAST(page_title AS CHAR) AS title FROM ', wiki, '.page WHERE page_id = 2')); \
+                  cat(found$title, '') }; DBI::dbDisconnect(c)";
+    let printed = docker::docker(&[
+        "run",
+        "--rm",
+        "--network",
+        &format!("container:{container}"),
+        "--volume",
+        &format!("{}:/root:ro", folder.path().display()),
+        &image,
+        "Rscript",
+        "-e",
+        script,
+    ])
+    .await?;
+    ensure!(printed.trim() == "enwiki_p dewiki_p", "{printed}");
     Ok(())
 }

@@ -37,6 +37,8 @@ impl MariaDb {
                 "--skip-test-db",
             ])
             .arg(format!("--datadir={}", data.display()))
+            // Two that are installed at once must not share their scratch files.
+            .arg(format!("--tmpdir={}", dir.path().display()))
             .args(Self::user());
         let output = install.stdin(Stdio::null()).output().await;
         let output = output.context("mariadb-server is needed for this test")?;
