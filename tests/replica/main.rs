@@ -1,0 +1,11 @@
+//! The replica gateway, as its users meet it: the binary `holt replicas` between real clients and real MariaDB servers.
+
+mod clients;
+mod database;
+mod hostile;
+mod limits;
+mod people;
+mod raw;
+mod routing;
+mod trouble;
+mod world;
