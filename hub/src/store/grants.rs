@@ -137,33 +137,48 @@ impl Store {
         let generation = sqlx::query_scalar("SELECT value FROM counters WHERE name = 'grants'")
             .fetch_one(&mut *tx)
             .await?;
-        let rows: Vec<(String, i64, String, String, String, String, String, String)> =
-            sqlx::query_as(
-                "SELECT g.launch, u.id, u.name, s.name, g.username, g.native, g.sha2, g.address
+        let rows: Vec<Joined> = sqlx::query_as(
+            "SELECT g.launch, u.id AS user_id, u.name AS user, s.name AS server, g.username, g.native, g.sha2, g.address
                FROM grants g JOIN launches l ON l.id = g.launch JOIN servers s ON s.id = l.server_id JOIN users u ON u.id = s.user_id
               WHERE g.address IS NOT NULL ORDER BY g.launch",
-            )
-            .fetch_all(&mut *tx)
-            .await?;
+        )
+        .fetch_all(&mut *tx)
+        .await?;
         tx.commit().await?;
-        let grants = rows.into_iter().map(
-            |(launch, user_id, user, server, username, native, sha2, address)| {
-                Ok(GrantRow {
-                    launch,
-                    user_id,
-                    user,
-                    server,
-                    grant: NewGrant {
-                        username,
-                        native,
-                        sha2,
-                    },
-                    address: address
-                        .parse()
-                        .map_err(|_| StoreError::Corrupt("grants.address"))?,
-                })
-            },
-        );
+        let grants = rows.into_iter().map(Joined::grant);
         Ok((generation, grants.collect::<Result<_, StoreError>>()?))
+    }
+}
+
+/// A grant as the statement gives it.
+#[derive(sqlx::FromRow)]
+struct Joined {
+    launch: String,
+    user_id: i64,
+    user: String,
+    server: String,
+    username: String,
+    native: String,
+    sha2: String,
+    address: String,
+}
+
+impl Joined {
+    fn grant(self) -> Result<GrantRow, StoreError> {
+        Ok(GrantRow {
+            launch: self.launch,
+            user_id: self.user_id,
+            user: self.user,
+            server: self.server,
+            grant: NewGrant {
+                username: self.username,
+                native: self.native,
+                sha2: self.sha2,
+            },
+            address: self
+                .address
+                .parse()
+                .map_err(|_| StoreError::Corrupt("grants.address"))?,
+        })
     }
 }

@@ -19,6 +19,9 @@ use crate::replicas::Reached;
 use crate::servers::*;
 use crate::spawner::{Event, Found, Image, IsolationReport, Meeting, Seen, SpawnerError, Usage};
 
+/// What is done when a launch is about to be stopped.
+pub(super) type Look = Box<dyn Fn(&LaunchId) + Send>;
+
 /// An engine in memory. Its servers are one listener that answers 200.
 pub(super) struct FakeSpawner {
     pub(super) address: SocketAddr,
@@ -31,7 +34,7 @@ pub(super) struct FakeSpawner {
     /// Bound servers do not answer: their address is a closed port.
     pub(super) mute: Mutex<bool>,
     /// Looks on when a launch is about to be stopped.
-    pub(super) at_stop: Mutex<Option<Box<dyn Fn(&LaunchId) + Send>>>,
+    pub(super) at_stop: Mutex<Option<Look>>,
     /// What launches were bound with.
     pub(super) bundles: Mutex<Vec<Bundle>>,
 }
