@@ -95,7 +95,7 @@ pub async fn ask<T: DeserializeOwned>(socket: &Path, path: &str, limit: Duration
 /// Sends a request with a JSON body, or none, and returns status and body of the answer.
 ///
 /// # Errors
-/// Nobody answers, not in time, or with more than [`LARGE_ANSWER_BYTES`].
+/// Nobody answers, not in time, or with more than 32 MiB.
 pub async fn call(
     socket: &Path,
     method: Method,
