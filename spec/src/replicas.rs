@@ -66,7 +66,7 @@ pub struct Grant {
     pub username: String,
     /// What the password is checked by.
     pub verifier: Verifier,
-    /// The only address it may come from.
+    /// The only address it may come from. The unspecified one (`0.0.0.0`) where the way hides addresses: then it may come from any.
     pub address: IpAddr,
     /// Limits of its own; what is absent is the gateway's.
     #[serde(default)]

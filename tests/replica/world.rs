@@ -47,7 +47,7 @@ impl Default for Plan<'_> {
 
 /// A running gateway.
 pub(crate) struct World {
-    process: Child,
+    pub(crate) process: Child,
     directory: tempfile::TempDir,
     pub(crate) address: SocketAddr,
     pub(crate) accounts: Vec<String>,
@@ -181,11 +181,6 @@ impl World {
             );
             std::thread::sleep(Duration::from_millis(20));
         }
-    }
-
-    /// The gateway's process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.id()
     }
 
     pub(crate) fn log(&self) -> String {

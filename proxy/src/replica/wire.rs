@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::{future::poll_fn, mem};
 
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::compress::Compression;
 use super::packet::{HEADER, WHOLE, header};
@@ -125,6 +125,32 @@ impl Wire {
         }
     }
 
+    /// The first packet of a client, and not a byte more: TLS may begin right behind it.
+    pub(crate) async fn first_packet(&mut self, sequence: u8) -> Result<Vec<u8>, WireError> {
+        let mut head = [0; HEADER];
+        self.read_exactly(&mut head).await?;
+        let Some((length, number)) = header(&head) else {
+            return Err(WireError::Nonsense("a packet without a header"));
+        };
+        if number != sequence {
+            return Err(WireError::OutOfOrder);
+        }
+        if length > HANDSHAKE {
+            return Err(WireError::TooLarge);
+        }
+        let mut payload = vec![0; length];
+        self.read_exactly(&mut payload).await?;
+        Ok(payload)
+    }
+
+    async fn read_exactly(&mut self, buffer: &mut [u8]) -> Result<(), WireError> {
+        match self.socket.read_exact(buffer).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(WireError::Gone),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Takes a whole command out of what has come, its packets joined, into `command`; ready when it is whole.
     ///
     /// `Ok(false)`: the other side ended before a command began.
@@ -216,7 +242,7 @@ impl Wire {
         }
     }
 
-    /// Gives the socket away, for TLS; what was read before it is lost, which is right.
+    /// Gives the socket away, for TLS. Nothing was read beyond the request for it.
     pub(crate) fn take_socket(&mut self) -> Socket {
         self.inbox.clear();
         mem::replace(&mut self.socket, Socket::Gone)

@@ -9,14 +9,13 @@
 #[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../../replica/database.rs"]
 mod database;
-#[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../../replica/raw.rs"]
 mod raw;
 #[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../../replica/world.rs"]
 mod world;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -126,7 +125,7 @@ fn main() {
             "load",
             Some(haproxy.0.id()),
         ),
-        side("holt", world.address, "ha", "pa", Some(world.pid())),
+        side("holt", world.address, "ha", "pa", Some(world.process.id())),
     ];
     std::thread::sleep(Duration::from_secs(1));
     for round in 0..=arguments.rounds {
@@ -230,7 +229,6 @@ fn enter(side: &Side) -> Raw {
 
 /// Reads a result without looking at it; returns its bytes.
 fn drain(client: &mut BufReader<std::net::TcpStream>, statement: &str) -> usize {
-    use std::io::{Read, Write};
     let mut out = u32::try_from(statement.len() + 1)
         .unwrap()
         .to_le_bytes()
