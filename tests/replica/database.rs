@@ -211,6 +211,20 @@ impl Database {
     /// Stops its processor time; it answers nothing any more.
     pub(crate) fn freeze(&self) {
         self.signal(rustix::process::Signal::STOP);
+        let pid = self.running.lock().unwrap().expect("it runs");
+        // Each of its threads stops when it is looked at next.
+        let stopped = |task: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.starts_with('T'))
+        };
+        while !std::fs::read_dir(format!("/proc/{pid}/task"))
+            .unwrap()
+            .flatten()
+            .all(stopped)
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The end of [`Database::freeze`].

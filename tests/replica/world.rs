@@ -25,6 +25,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) first: &'a Database,
     /// Lines of the first section.
     pub(crate) first_settings: &'a str,
+    /// The only processor it may use.
+    pub(crate) processor: Option<usize>,
+    /// What is logged.
+    pub(crate) log: &'a str,
 }
 
 impl Default for Plan<'_> {
@@ -35,13 +39,15 @@ impl Default for Plan<'_> {
             settings: "",
             first: Database::first(),
             first_settings: "databases = [\"enwiki_p\", \"wikidatawiki_p\", \"meta_p\"]",
+            processor: None,
+            log: "debug",
         }
     }
 }
 
 /// A running gateway.
 pub(crate) struct World {
-    process: Child,
+    pub(crate) process: Child,
     directory: tempfile::TempDir,
     pub(crate) address: SocketAddr,
     pub(crate) accounts: Vec<String>,
@@ -53,7 +59,9 @@ pub(crate) struct World {
 fn holt() -> std::path::PathBuf {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
-    path.pop();
+    if path.ends_with("deps") {
+        path.pop();
+    }
     path.join("holt")
 }
 
@@ -100,16 +108,25 @@ impl World {
         std::fs::write(directory.path().join("accounts"), file).unwrap();
         let port = holt_tests::free_port().unwrap();
         let config = format!(
-            "[replicas]\naccounts_file = \"{}\"\nlisten = \"127.0.0.1:{port}\"\ncheck_interval = \"500ms\"\n{}\n[replica_section.s1]\nbackends = [\"127.0.0.1:{}\"]\n{}\n[replica_section.s2]\nbackends = [\"127.0.0.1:{}\"]\ndatabases = [\"dewiki_p\"]\n[log]\nformat = \"text\"\nfilter = \"debug\"\n",
+            "[replicas]\naccounts_file = \"{}\"\nlisten = \"127.0.0.1:{port}\"\ncheck_interval = \"500ms\"\n{}\n[replica_section.s1]\nbackends = [\"127.0.0.1:{}\"]\n{}\n[replica_section.s2]\nbackends = [\"127.0.0.1:{}\"]\ndatabases = [\"dewiki_p\"]\n[log]\nformat = \"text\"\nfilter = \"{}\"\n",
             directory.path().join("accounts").display(),
             plan.settings,
             plan.first.port,
             plan.first_settings,
             Database::second().port,
+            plan.log,
         );
         std::fs::write(directory.path().join("holt.toml"), config).unwrap();
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
-        let process = Command::new(holt())
+        let mut command = match plan.processor {
+            None => Command::new(holt()),
+            Some(processor) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", &processor.to_string()]).arg(holt());
+                command
+            }
+        };
+        let process = command
             .arg("replicas")
             .arg("--config")
             .arg(directory.path().join("holt.toml"))

@@ -67,6 +67,7 @@ impl<'b> Tokens<'b> {
     }
 
     /// What has not been cut yet.
+    #[cfg(test)]
     pub(crate) fn rest(&self) -> &'b [u8] {
         self.rest
     }
