@@ -7,6 +7,7 @@ mod doctor;
 mod down;
 mod exit;
 mod people;
+mod replicas;
 mod roles;
 mod signals;
 mod terminal;
@@ -89,6 +90,10 @@ enum Command {
     Hub(roles::HubArgs),
     /// Role: the proxy, when something else supervises.
     Proxy(Box<holt_proxy::cli::Args>),
+    /// Role: the replica gateway, when something else supervises.
+    ///
+    /// Carries queries of notebooks to the wiki replicas; see [replicas] in the settings.
+    Replicas(Place),
 }
 
 impl Place {
@@ -120,7 +125,8 @@ impl Overrides {
         };
         let settings = Settings::load(&sources).map_err(Failure::settings)?;
         // Files that settings name are part of them: better told now than by a hub that does not come up.
-        let mistakes = crate::hub::mistakes(&settings);
+        let mut mistakes = crate::hub::mistakes(&settings);
+        mistakes.extend(settings.replica_accounts().err());
         if mistakes.is_empty() {
             Ok(settings)
         } else {
@@ -176,6 +182,7 @@ impl Command {
             Self::User(user) => user.run().await,
             Self::Hub(arguments) => roles::hub(arguments).await,
             Self::Proxy(arguments) => roles::proxy(*arguments).await,
+            Self::Replicas(place) => replicas::run(place).await,
         }
     }
 }

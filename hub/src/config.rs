@@ -7,6 +7,7 @@ mod data_dir;
 mod problem;
 mod providers;
 pub mod reference;
+mod replicas;
 pub mod section;
 pub mod value;
 mod written;
@@ -22,7 +23,8 @@ pub use problem::{Place, Problem};
 pub use section::{
     AccessSettings, AuthStateSettings, Callback, DockerSettings, HomeKind, HomePath, HubSettings,
     Isolation, LocalLogin, LockCheckSettings, LogFormat, LogSettings, Protocol, ProviderKind,
-    ProviderSettings, ProxySettings, ServerSettings, Signature, SpawnerKind, SpawnerSettings,
+    ProviderSettings, ProxySettings, ReplicaClientTls, ReplicaMap, ReplicaSectionSettings,
+    ReplicaTls, ReplicasSettings, ServerSettings, Signature, SpawnerKind, SpawnerSettings,
 };
 use written::{Written, whole_key};
 
@@ -69,6 +71,10 @@ pub struct Settings {
     pub docker: DockerSettings,
     /// `[proxy]`.
     pub proxy: ProxySettings,
+    /// `[replicas]`.
+    pub replicas: ReplicasSettings,
+    /// `[replica_section.<name>]`, in the order of their names.
+    pub replica_sections: Vec<(String, ReplicaSectionSettings)>,
     /// `[log]`.
     pub log: LogSettings,
 }
@@ -104,8 +110,15 @@ impl Settings {
             let settings = ProviderSettings::read_of(&mut written, &name);
             (name, settings)
         });
+        let providers = providers.collect();
+        let sections = written.names("replica_section").into_iter().map(|name| {
+            let settings = ReplicaSectionSettings::read_of(&mut written, &name);
+            (name, settings)
+        });
         let settings = Self {
-            providers: providers.collect(),
+            replica_sections: sections.collect(),
+            replicas: ReplicasSettings::read(&mut written),
+            providers,
             access: AccessSettings::read(&mut written),
             lock_check: LockCheckSettings::read(&mut written),
             auth_state: AuthStateSettings::read(&mut written),
@@ -129,6 +142,7 @@ impl Settings {
     /// The rules between settings, and limits that a kind of value cannot know.
     fn check_rules(&self, written: &mut Written<'_>) {
         self.check_providers(written);
+        self.check_replicas(written);
         let mut refuse = |section: &'static str, key: &'static str, reason: String, fix: &str| {
             refuse_in(written, (section, ""), key, reason, fix);
         };

@@ -3,6 +3,7 @@
 mod providers;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::engine::{self, Engine};
 use crate::error_chain;
 use crate::http::{HttpSettings, HubState};
 use crate::oauth_provider::{EnvInput, ServerClient};
+use crate::replicas::{Reached, Replicas};
 use crate::routes::Routes;
 use crate::servers::{Credentials, Parts, ServerRow, ServerSettings, Servers};
 use crate::socket::SocketError;
@@ -32,6 +34,10 @@ use crate::store::{Store, StoreError};
 
 /// How long tasks may take to end after the stop.
 const DRAIN: Duration = Duration::from_secs(10);
+/// What database clients try when they are told no port.
+const GATEWAY_PORT: u16 = 3306;
+/// How many ports after it are tried where it is in use.
+const GATEWAY_PORTS: u16 = 50;
 /// Between two tries to prepare an engine that does not answer.
 const PREPARE_AGAIN: Duration = Duration::from_secs(3);
 
@@ -53,11 +59,13 @@ pub async fn run(
     store.end_leases_of(&name).await?;
     let spawner = spawner(settings, &store, &tasks, &stop).await?;
     let routes = Routes::new(store.clone(), settings.data_dir.proxy_socket());
+    let replicas = replicas(settings, &store).await?;
     let credentials = Arc::new(ServerCredentials::new(settings, &store).await?);
     let servers = Servers::new(Parts {
         store: store.clone(),
         spawner: spawner.clone(),
         routes: routes.clone(),
+        replicas: replicas.clone(),
         credentials: credentials.clone(),
         settings: server_settings(settings),
         owner: format!(
@@ -77,11 +85,17 @@ pub async fn run(
         store.clone(),
         spawner.clone(),
         servers.clone(),
-        credentials.clone(),
+        Met {
+            credentials: credentials.clone(),
+            replicas: replicas.clone(),
+        },
         isolation.clone(),
         stop.clone(),
     ));
     tasks.spawn(routes.clone().run(stop.clone()));
+    if let Some(replicas) = replicas.clone() {
+        tasks.spawn(replicas.run(stop.clone()));
+    }
     tasks.spawn(servers.clone().run(tasks.clone(), stop.clone()));
     Passes {
         store: store.clone(),
@@ -108,6 +122,7 @@ pub async fn run(
         http_settings(settings),
         sign_in,
         revoke,
+        replicas,
         metrics,
         stop.clone(),
     )
@@ -155,6 +170,7 @@ pub async fn stop_all(
             store: store.clone(),
             spawner,
             routes: routes.clone(),
+            replicas: replicas(settings, &store).await?,
             credentials: Arc::new(ServerCredentials::new(settings, &store).await?),
             settings: server_settings(settings),
             owner: format!("down#{}", std::process::id()),
@@ -179,11 +195,20 @@ pub async fn stop_all(
     Ok(left)
 }
 
-/// Tries every forbidden way out of a container before anything listens; `None` where there is nothing to isolate.
+/// What was found by trying.
+#[derive(Debug)]
+pub struct Tried {
+    /// The ways out of a container; `None` where there is nothing to isolate.
+    pub report: Option<IsolationReport>,
+    /// Connections of servers come from addresses of their own.
+    pub has_addresses: bool,
+}
+
+/// Tries every forbidden way out of a container before anything listens.
 ///
 /// # Errors
 /// When the engine cannot be used.
-pub async fn try_isolation(settings: &Settings) -> anyhow::Result<Option<IsolationReport>> {
+pub async fn try_isolation(settings: &Settings) -> anyhow::Result<Tried> {
     let store = Store::open(&settings.data_dir.database()).await?;
     let tasks = TaskTracker::new();
     let stop = CancellationToken::new();
@@ -193,9 +218,13 @@ pub async fn try_isolation(settings: &Settings) -> anyhow::Result<Option<Isolati
         .await?;
     store.keep_meeting(&meeting).await?;
     let report = spawner.check_isolation().await;
+    let has_addresses = !spawner.source(meeting.listen).is_unspecified();
     stop.cancel();
     tasks.close();
-    Ok(report)
+    Ok(Tried {
+        report,
+        has_addresses,
+    })
 }
 
 /// Prepares the engine until it is done, then lets starts go on and makes the image before anybody asks for it.
@@ -203,12 +232,12 @@ async fn prepare(
     store: Store,
     spawner: Arc<dyn Spawner>,
     servers: Servers,
-    credentials: Arc<ServerCredentials>,
+    met: Met,
     isolation: IsolationState,
     stop: CancellationToken,
 ) {
     loop {
-        match prepare_once(&store, spawner.as_ref(), &credentials).await {
+        match prepare_once(&store, spawner.as_ref(), &met).await {
             Ok(()) => break,
             Err(error) => {
                 warn!(error = %error_chain(error.as_ref()), "The spawner is not ready; trying again");
@@ -251,15 +280,52 @@ async fn prepare(
     }
 }
 
-async fn prepare_once(
-    store: &Store,
-    spawner: &dyn Spawner,
-    credentials: &ServerCredentials,
-) -> anyhow::Result<()> {
+async fn prepare_once(store: &Store, spawner: &dyn Spawner, met: &Met) -> anyhow::Result<()> {
     let meeting = spawner.prepare(kept_meeting(store).await?.as_ref()).await?;
     store.keep_meeting(&meeting).await?;
-    credentials.meet(&meeting);
+    met.credentials.meet(&meeting);
+    if let Some(replicas) = &met.replicas {
+        replicas.meet(meeting.listen.ip());
+    }
     Ok(())
+}
+
+/// What tells servers where they meet the hub.
+struct Met {
+    credentials: Arc<ServerCredentials>,
+    replicas: Option<Replicas>,
+}
+
+/// The way to the replica gateway, where the settings have one.
+async fn replicas(settings: &Settings, store: &Store) -> anyhow::Result<Option<Replicas>> {
+    let Some(reached) = reached(settings, store).await? else {
+        return Ok(None);
+    };
+    let replicas = Replicas::new(store.clone(), settings.data_dir.replicas_socket(), reached);
+    if let Some(meeting) = kept_meeting(store).await? {
+        replicas.meet(meeting.listen.ip());
+    }
+    Ok(Some(replicas))
+}
+
+/// Where launches reach the gateway: where the settings say, or by a port that is chosen once and kept.
+async fn reached(settings: &Settings, store: &Store) -> anyhow::Result<Option<Reached>> {
+    if !settings.replicas.is_on() {
+        return Ok(None);
+    }
+    if let Some(listen) = settings.replicas.listen {
+        return Ok(Some(Reached::Set(listen)));
+    }
+    let free = (GATEWAY_PORT..GATEWAY_PORT + GATEWAY_PORTS)
+        .find(|port| std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok())
+        .unwrap_or(GATEWAY_PORT);
+    let kept = store
+        .keep_setting("replicas.port", &free.to_string())
+        .await?;
+    let port = kept
+        .parse()
+        .context("the database holds something unexpected in settings.replicas.port")?;
+    Ok(Some(Reached::Met(port)))
 }
 
 async fn kept_meeting(store: &Store) -> Result<Option<Meeting>, StoreError> {
@@ -292,7 +358,14 @@ async fn spawner(
     let data_dir = settings.data_dir.path().to_owned();
     Ok(match kind.as_str() {
         "docker" => Arc::new(DockerSpawner::connect(
-            docker_settings(settings),
+            docker::DockerSettings {
+                allowed_ports: reached(settings, store)
+                    .await?
+                    .map(|reached| reached.port())
+                    .into_iter()
+                    .collect(),
+                ..docker_settings(settings)
+            },
             hub_id,
             data_dir,
             tasks.clone(),

@@ -12,6 +12,7 @@ pub mod hub;
 pub mod login;
 pub mod metrics;
 pub mod oauth_provider;
+pub mod replicas;
 pub mod routes;
 pub mod secret;
 pub mod servers;

@@ -33,6 +33,8 @@ pub const DEATHS: &str = "holt_server_deaths_total";
 pub const ENGINE_UP: &str = "holt_engine_up";
 /// Ways out of a container that are not as they should be, when last tried.
 pub const ISOLATION_WEAK: &str = "holt_isolation_weak_ways";
+/// Whether the replica gateway answered when last asked: 0 or 1. Absent where there is none.
+pub const REPLICA_GATEWAY_UP: &str = "holt_replica_gateway_up";
 
 const SECONDS: [f64; 12] = [
     0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -90,6 +92,7 @@ fn describe() {
     describe_counter!(STARTS, "Starts that ended, by outcome");
     describe_counter!(DEATHS, "Servers that ended by themselves");
     describe_gauge!(ENGINE_UP, "Whether the container engine answered");
+    describe_gauge!(REPLICA_GATEWAY_UP, "Whether the replica gateway answered");
     describe_gauge!(
         ISOLATION_WEAK,
         "Ways out of a container that are not as they should be"

@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::StatusCode;
-use http_body_util::{BodyExt, Empty, Limited};
+use http::{Method, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -18,6 +18,8 @@ use tokio::net::{TcpStream, UnixListener, UnixStream};
 
 /// Largest answer taken.
 const ANSWER_BYTES: usize = 1 << 20;
+/// Largest answer of a role that tells of everybody: ten thousand statements are about as much.
+const LARGE_ANSWER_BYTES: usize = 32 << 20;
 
 /// Why a socket could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +92,26 @@ pub async fn ask<T: DeserializeOwned>(socket: &Path, path: &str, limit: Duration
         .and_then(|(_, body)| serde_json::from_slice(&body).map_err(io::Error::other))
 }
 
+/// Sends a request with a JSON body, or none, and returns status and body of the answer.
+///
+/// # Errors
+/// Nobody answers, not in time, or with more than 32 MiB.
+pub async fn call(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+    limit: Duration,
+) -> io::Result<(StatusCode, Bytes)> {
+    let calling = async {
+        let stream = UnixStream::connect(socket).await?;
+        send(stream, method, path, body, LARGE_ANSWER_BYTES).await
+    };
+    tokio::time::timeout(limit, calling)
+        .await
+        .map_err(|_| io::Error::from(ErrorKind::TimedOut))?
+}
+
 /// Whether a request to a listener is answered as it should be.
 pub async fn answers(listen: SocketAddr, path: &str, limit: Duration) -> bool {
     let asked = async {
@@ -120,21 +142,34 @@ async fn exchange_over(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     path: &str,
 ) -> io::Result<(StatusCode, Bytes)> {
+    send(stream, Method::GET, path, Vec::new(), ANSWER_BYTES).await
+}
+
+async fn send(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+    most: usize,
+) -> io::Result<(StatusCode, Bytes)> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
     let answer = async move {
-        let request = http::Request::get(path)
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
             .header(http::header::HOST, "holt")
+            .header(http::header::CONTENT_TYPE, "application/json")
             .header(http::header::CONNECTION, "close")
-            .body(Empty::<Bytes>::new())
+            .body(Full::new(Bytes::from(body)))
             .map_err(io::Error::other)?;
         let answer = sender
             .send_request(request)
             .await
             .map_err(io::Error::other)?;
         let status = answer.status();
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES);
+        let body = Limited::new(answer.into_body(), most);
         Ok((
             status,
             body.collect().await.map_err(io::Error::other)?.to_bytes(),

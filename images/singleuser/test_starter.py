@@ -200,6 +200,22 @@ class Writing(unittest.TestCase):
             self.write(("a", "two"))
         self.assertEqual(read(f"{self.root}/a"), "one")
 
+    def test_a_persons_own_file_stays_and_the_others_are_links(self):
+        with tempfile.TemporaryDirectory() as home:
+            files = [{"path": f"{self.root}/replica.my.cnf"}]
+            with open(f"{home}/.my.cnf", "w", encoding="utf-8") as own:
+                own.write("mine")
+            for _ in range(2):
+                START.link_files(files, home, self.root)
+                self.assertEqual(read(f"{home}/.my.cnf"), "mine")
+                self.assertEqual(os.readlink(f"{home}/replica.my.cnf"), f"{self.root}/replica.my.cnf")
+
+    def test_without_such_a_file_nothing_is_linked(self):
+        with tempfile.TemporaryDirectory() as home:
+            START.link_files([{"path": f"{self.root}/other"}], home, self.root)
+            START.link_files([{"path": f"{self.root}/replica.my.cnf"}], f"{home}/missing", self.root)
+            self.assertEqual(os.listdir(home), [])
+
     def test_a_tmpfs_is_told_from_a_folder(self):
         table = f"{self.root}/mounts"
         with open(table, "w", encoding="utf-8") as out:

@@ -7,6 +7,15 @@ mylang = "test"
 if _os.environ.get("JUPYTERHUB_USER"):
     usernames["*"]["*"] = _os.environ["JUPYTERHUB_USER"]
 
+# The replicas, for `-mysqlquery` and pywikibot's MySQL generators.
+if _os.environ.get("MYSQL_HOST"):
+    db_hostname_format = _os.environ["MYSQL_HOST"]
+    db_port = int(_os.environ.get("MYSQL_PORT") or 3306)
+    db_username = _os.environ.get("MYSQL_USERNAME", "")
+    db_password = _os.environ.get("MYSQL_PASSWORD", "")
+    db_name_format = "{0}_p"
+    db_connect_file = None
+
 _own = _os.path.expanduser("~/user-config.py")
 if _os.path.isfile(_own):
     with open(_own, encoding="utf-8") as _file:

@@ -12,6 +12,7 @@ pub mod fuzz;
 mod http;
 mod listen;
 mod metrics;
+pub mod replica;
 mod table;
 mod tls;
 mod values;

@@ -18,6 +18,11 @@ pub const EXIT_INCOMPLETE: i64 = 97;
 /// The image label that says a starter is there. Its value is the version of this format, `1`.
 pub const IMAGE_LABEL: &str = "holt.bind";
 
+/// The file that tells database clients how to reach the replica gateway.
+pub const REPLICA_FILE: &str = "/run/holt/replica.my.cnf";
+/// Names in the home that the starter leads to [`REPLICA_FILE`] when a bundle has it. What a person has under such a name stays.
+pub const REPLICA_LINKS: [&str; 2] = [".my.cnf", "replica.my.cnf"];
+
 /// What a launch is given. `Debug` does not show it: all of it may be secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

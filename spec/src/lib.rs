@@ -5,3 +5,4 @@
 pub mod bundle;
 pub mod control;
 pub mod names;
+pub mod replicas;

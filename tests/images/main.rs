@@ -5,7 +5,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use holt_spec::bundle::{Bundle, EXIT_INCOMPLETE, File, MAX_BYTES, ack_line};
+use holt_spec::bundle::{
+    Bundle, EXIT_INCOMPLETE, File, MAX_BYTES, REPLICA_FILE, REPLICA_LINKS, ack_line,
+};
 
 fn image() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../images/singleuser")
@@ -89,4 +91,20 @@ fn the_largest_text_is_the_same_on_both_sides() {
     large.files[0].content.truncate(MAX_BYTES - 500);
     let refused = String::from_utf8_lossy(&start(&large.frame()).stderr).into_owned();
     assert!(refused.contains("not a tmpfs"), "{refused}");
+}
+
+#[test]
+fn the_starter_links_what_the_specification_names() {
+    let text = std::fs::read_to_string(image().join("holt-start")).expect("it is there");
+    let links = text
+        .lines()
+        .find(|line| line.starts_with("LINKS = "))
+        .expect("it has links");
+    let file = REPLICA_FILE.trim_start_matches("/run/holt/");
+    for name in REPLICA_LINKS {
+        assert!(
+            links.contains(&format!("\"{name}\": \"{file}\"")),
+            "{links}"
+        );
+    }
 }

@@ -143,3 +143,38 @@ async fn commit(name: &str, image: &str) -> Result<()> {
     docker(&["image", "inspect", image]).await?;
     Ok(())
 }
+
+/// An image with R and `RMariaDB`, of a Debian that has it.
+///
+/// # Errors
+/// When it cannot be made.
+pub async fn r_client() -> Result<String> {
+    let image = "holt-test-r:trixie".to_owned();
+    if docker(&["image", "inspect", &image]).await.is_ok() {
+        return Ok(image);
+    }
+    let folder = tempfile::Builder::new().prefix("holt-r-").tempdir()?;
+    let archive = folder.path().join("r.tar").display().to_string();
+    let mut command = Command::new("mmdebstrap");
+    command.args([
+        "--variant=minbase",
+        "--aptopt=APT::Install-Recommends \"false\"",
+    ]);
+    command.args([
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+    ]);
+    command.args(["--include=r-cran-rmariadb", "trixie", &archive]);
+    if let Ok(mirror) = std::env::var("HOLT_APT_MIRROR") {
+        command.arg(mirror);
+    }
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = tokio::time::timeout(BUILD, output).await??;
+    ensure!(
+        output.status.success(),
+        "mmdebstrap: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    docker(&["import", &archive, &image]).await?;
+    Ok(image)
+}

@@ -9,6 +9,7 @@ pub mod hub;
 pub mod images;
 pub mod inside;
 pub mod kernel;
+pub mod mariadb;
 pub mod mend;
 pub mod openid;
 pub mod person;

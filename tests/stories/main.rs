@@ -13,6 +13,7 @@ mod lifecycle;
 mod operator;
 mod process_spawner;
 mod providers;
+mod replicas;
 mod sessions;
 mod single_user;
 mod situations;

@@ -11,5 +11,8 @@ pub(super) fn run(overrides: &Overrides) -> Result<(), Failure> {
         None => "no settings file, only defaults and the environment".to_owned(),
     };
     let _ = writeln!(std::io::stdout(), "No mistakes ({file}).");
+    if let Some(note) = settings.replica_note() {
+        let _ = writeln!(std::io::stdout(), "{note}");
+    }
     Ok(())
 }

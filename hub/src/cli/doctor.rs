@@ -1,5 +1,7 @@
 //! `holt doctor`: what on this machine would stop a notebook server or break its isolation, and how to mend it.
 
+mod replicas;
+
 use std::io::Write;
 use std::time::Duration;
 
@@ -36,6 +38,7 @@ pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
             findings.push(space(&settings));
             findings.push(port(&settings));
             findings.extend(spawner(&settings).await);
+            findings.extend(replicas::look(&settings).await);
         }
         Err(error) => findings.push(wrong(error.to_string(), None)),
     }
@@ -147,6 +150,9 @@ async fn spawner(settings: &Settings) -> Vec<Finding> {
             ),
         }],
     };
+    if settings.replicas.is_on() && matches!(engine, Engine::Process { .. }) {
+        findings.push(replicas::shared_address());
+    }
     for missing in tools::missing(&engine).await {
         findings.push(Finding {
             level: if missing.needed {
@@ -184,8 +190,14 @@ async fn isolation(settings: &Settings) -> Vec<Finding> {
         }]
     };
     match report {
-        Ok(Ok(Some(report))) => docker::findings_of(&report),
-        Ok(Ok(None)) => Vec::new(),
+        Ok(Ok(tried)) => {
+            let report = tried.report.as_ref().map(docker::findings_of);
+            let mut findings = report.unwrap_or_default();
+            if settings.replicas.is_on() && !tried.has_addresses {
+                findings.push(replicas::hidden_addresses());
+            }
+            findings
+        }
         Ok(Err(error)) => untried(format!("{error:#}")),
         Err(_) => untried(format!("it took longer than {} s", TRYING.as_secs())),
     }

@@ -101,12 +101,12 @@ async fn require_isolation(settings: &Settings, terminal: &Terminal) -> Result<(
     terminal.progress(None, "Trying what a notebook server can reach");
     let report = crate::hub::try_isolation(settings).await;
     terminal.done();
-    let Some(report) = report.map_err(|error| {
+    let tried = report.map_err(|error| {
         Failure::unavailable(format!(
             "the isolation of servers cannot be tried: {error:#}"
         ))
-    })?
-    else {
+    })?;
+    let Some(report) = tried.report else {
         return Ok(());
     };
     for way in report

@@ -128,6 +128,18 @@ impl DataDir {
         self.run().join("proxy.sock")
     }
 
+    /// The replica gateway's control socket.
+    #[must_use]
+    pub fn replicas_socket(&self) -> PathBuf {
+        self.run().join("replicas.sock")
+    }
+
+    /// What the replica gateway keeps.
+    #[must_use]
+    pub fn replicas_state(&self) -> PathBuf {
+        self.path.join("replicas")
+    }
+
     /// Makes what is missing, closed to others, and tries to write.
     ///
     /// # Errors

@@ -397,6 +397,106 @@ pub struct Section {
     pub is_named: bool,
 }
 
+choice! {
+    /// Where it is written which wiki is in which section.
+    ReplicaMap {
+        /// Only in the settings of the sections.
+        Settings = "settings",
+        /// In files `<section>.dblist`.
+        Dblists = "dblists",
+        /// In the table `meta_p.wiki` of the replicas.
+        Table = "meta_p",
+    }
+}
+
+choice! {
+    /// TLS between notebooks and the gateway.
+    ReplicaClientTls {
+        /// With a certificate that the gateway makes for itself.
+        Own = "own",
+        /// With the files that are named.
+        Files = "files",
+        /// None.
+        Off = "off",
+    }
+}
+
+choice! {
+    /// TLS between the gateway and replica servers.
+    ReplicaTls {
+        /// None.
+        Off = "off",
+        /// Enciphered; whose certificate it is does not matter.
+        Encrypt = "encrypt",
+        /// Enciphered, and the certificate must be believed.
+        Verify = "verify",
+    }
+}
+
+section! {
+    /// `[replicas]`: the wiki replicas in every notebook. It is on once there are accounts.
+    ReplicasSettings = "replicas" {
+        /// A file with the accounts of the replica servers, one a line: name, a space, password. Each serves one user at a time.
+        accounts_file: Option<PathBuf> = "",
+        /// The accounts themselves, parted by ";", from the environment only.
+        accounts: Option<Secret> = "",
+        /// Whether accounts serve several users at once, who then see and can stop each other's queries.
+        shared_account: bool = "false",
+        /// Where notebooks reach the gateway; none is the address at which servers meet the hub, with a port that is chosen once.
+        listen: Option<SocketAddr> = "",
+        /// The section of queries that name no wiki; none is the first one.
+        default_section: Option<String> = "",
+        /// Where it is written which wiki is in which section.
+        map: ReplicaMap = "settings",
+        /// The directory or the address of the dblists, such as `"https://noc.wikimedia.org/conf/dblists"`.
+        dblists: Option<String> = "",
+        /// How often the map is read again.
+        map_refresh: Duration = "1h",
+        /// TLS between notebooks and the gateway, for clients that ask for it.
+        tls: ReplicaClientTls = "own",
+        /// With tls = "files": the certificate, with its chain, PEM.
+        tls_certificate_file: Option<PathBuf> = "",
+        /// With tls = "files": its key, PEM.
+        tls_key_file: Option<PathBuf> = "",
+        /// Connections of one user to replica servers, over all servers of the user. Who wants more waits.
+        connections: u32 = "8",
+        /// How many more connections of one user may wait.
+        queue: u32 = "32",
+        /// How long a query waits for a connection.
+        queue_timeout: Duration = "60s",
+        /// How long a query may run.
+        statement_timeout: Duration = "30m",
+        /// Size of one result.
+        result_limit: Option<Size> = "",
+        /// Size of one query.
+        statement_limit: Size = "64MiB",
+        /// A connection that is not used for so long is closed.
+        idle_timeout: Duration = "1h",
+        /// A query that took so long is logged, with its user.
+        slow: Duration = "30s",
+        /// How long a replica server may take to let the gateway in.
+        connect_timeout: Duration = "5s",
+        /// How often each replica server is looked at.
+        check_interval: Duration = "5s",
+        /// A replica server further behind is used only when there is no other; "0" is never mind.
+        max_lag: Option<Duration> = "0",
+    }
+}
+
+section! {
+    /// `[replica_section.<name>]`: replica servers that have the same wikis, such as `s1`.
+    ReplicaSectionSettings = "replica_section" {
+        /// Its servers, such as `["s1.analytics.db.example.org:3306"]`.
+        backends: Vec<String> = "[]",
+        /// Databases that are here, whatever the map says, such as `["meta_p"]`.
+        databases: Vec<String> = "[]",
+        /// TLS to its servers.
+        tls: ReplicaTls = "off",
+        /// With tls = "verify": whose certificates are believed, PEM; none is the system's.
+        tls_ca_file: Option<PathBuf> = "",
+    }
+}
+
 /// Every section, in the order of the reference.
 pub const SECTIONS: &[Section] = &[
     Section {
@@ -452,6 +552,18 @@ pub const SECTIONS: &[Section] = &[
         about: "The way in.",
         fields: ProxySettings::FIELDS,
         is_named: false,
+    },
+    Section {
+        name: "replicas",
+        about: "The wiki replicas in every notebook. It is on once there are accounts.",
+        fields: ReplicasSettings::FIELDS,
+        is_named: false,
+    },
+    Section {
+        name: "replica_section",
+        about: "Replica servers that have the same wikis; `<name>` is the section's, such as `s1`.",
+        fields: ReplicaSectionSettings::FIELDS,
+        is_named: true,
     },
     Section {
         name: "log",

@@ -53,7 +53,7 @@ fn each_mistake_has_its_place_and_fix() {
         ),
         (
             "\nlisten = \"x\"",
-            "h.toml:2: listen: listen stands outside of its section. Write it below [proxy]",
+            "h.toml:2: listen: listen stands outside of its section. Write it below [proxy] or [replicas]",
         ),
         (
             "[hub]\nlisten = \"x\"",

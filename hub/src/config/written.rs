@@ -267,15 +267,15 @@ impl<'t> Written<'t> {
 
     fn unknown_section(&mut self, name: &str, place: Place, is_key: bool) {
         // A key above the first section is the commonest way to get here.
-        let homes: Vec<&str> = SECTIONS
+        let homes: Vec<String> = SECTIONS
             .iter()
             .filter(|section| is_key && section.fields.iter().any(|field| field.key == name))
-            .map(|section| section.name)
+            .map(|section| format!("[{}]", section.name))
             .collect();
-        let (reason, fix) = if let [home] = homes[..] {
+        let (reason, fix) = if (1..=2).contains(&homes.len()) {
             (
                 format!("{name} stands outside of its section"),
-                format!("Write it below [{home}]"),
+                format!("Write it below {}", homes.join(" or ")),
             )
         } else {
             let sections: Vec<&str> = SECTIONS.iter().map(|section| section.name).collect();

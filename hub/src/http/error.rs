@@ -14,6 +14,7 @@ use crate::login::password::Busy;
 use crate::login::provider::LoginError;
 use crate::login::sign_in::SignInError;
 use crate::oauth_provider::authorize::AuthorizeError;
+use crate::replicas::GatewayError;
 use crate::servers::ServersError;
 use crate::store::StoreError;
 use crate::users::UsersError;
@@ -120,6 +121,24 @@ impl From<ServersError> for Failure {
             | ServersError::NamedOff
             | ServersError::SecondUser
             | ServersError::Name(_) => Self::bad_request(sentence(&cause)),
+        }
+    }
+}
+
+impl From<GatewayError> for Failure {
+    fn from(cause: GatewayError) -> Self {
+        match cause {
+            GatewayError::Over => Self::not_found(),
+            GatewayError::Away(_)
+            | GatewayError::Refused { .. }
+            | GatewayError::Unexpected { .. } => Self {
+                retry_after: Some(10),
+                cause: Some(Arc::new(cause)),
+                ..Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "The way to the replicas does not answer at this moment. Try again in some seconds.",
+                )
+            },
         }
     }
 }

@@ -32,6 +32,7 @@ pub use self::settings::HttpSettings;
 use crate::access::Revoke;
 use crate::access::xsrf::Xsrf;
 use crate::login::sign_in::SignIn;
+use crate::replicas::Replicas;
 use crate::secret;
 use crate::store::{Store, StoreError};
 
@@ -46,6 +47,7 @@ pub struct HubState {
     pub(crate) settings: Arc<HttpSettings>,
     pub(crate) sign_in: Arc<SignIn>,
     pub(crate) revoke: Arc<dyn Revoke>,
+    pub(crate) replicas: Option<Replicas>,
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(crate) xsrf: Xsrf,
     pub(crate) stop: CancellationToken,
@@ -56,12 +58,17 @@ impl HubState {
     ///
     /// # Errors
     /// When the database does not answer.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a part of its own, named where it is given"
+    )]
     pub async fn new(
         store: Store,
         servers: Arc<dyn ServerDoor>,
         settings: HttpSettings,
         sign_in: Arc<SignIn>,
         revoke: Arc<dyn Revoke>,
+        replicas: Option<Replicas>,
         metrics: Option<PrometheusHandle>,
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
@@ -75,6 +82,7 @@ impl HubState {
             settings: Arc::new(settings),
             sign_in,
             revoke,
+            replicas,
             metrics,
             stop,
         })

@@ -4,10 +4,12 @@ use axum::Router;
 use axum::routing::{any, delete, get, options, post};
 
 use super::HubState;
-use super::api::{activity, hub, oauth, progress, servers, tokens, users};
+use super::api::{
+    activity, hub, oauth, progress, replicas as replicas_api, servers, tokens, users,
+};
 use super::pages::{
     admin, admin_users, assets, errors, health, home, link, login, not_running, password, provider,
-    sessions, spawn, visit, welcome,
+    replicas, sessions, spawn, visit, welcome,
 };
 
 pub(super) fn routes() -> Router<HubState> {
@@ -33,6 +35,8 @@ fn pages() -> Router<HubState> {
         .route("/hub/sessions/end", post(sessions::end_all))
         .route("/hub/sessions/end-others", post(sessions::end_others))
         .route("/hub/sessions/{id}/end", post(sessions::end))
+        .route("/hub/replicas", get(replicas::show))
+        .route("/hub/replicas/statements/{id}/stop", post(replicas::stop))
         .route("/hub/link/{token}", get(link::open).post(link::submit))
         .route("/hub/welcome", get(welcome::show).post(welcome::submit))
         .route("/hub/password", get(password::show).post(password::submit))
@@ -136,6 +140,14 @@ fn api() -> Router<HubState> {
             get(tokens::list).post(tokens::create),
         )
         .route("/hub/api/users/{name}/tokens/{id}", delete(tokens::delete))
+        .route(
+            "/hub/api/replicas/statements",
+            get(replicas_api::list).options(hub::options),
+        )
+        .route(
+            "/hub/api/replicas/statements/{id}",
+            delete(replicas_api::delete).options(hub::options),
+        )
         .route(
             "/hub/api/oauth2/authorize",
             get(visit::ask).post(visit::confirm),

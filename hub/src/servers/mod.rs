@@ -24,6 +24,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 pub use self::settings::ServerSettings;
+use crate::replicas::Replicas;
 use crate::routes::Routes;
 use crate::spawner::{Image, LaunchId, LaunchPlan, Progress, ProgressSink, Spawner, SpawnerError};
 pub use crate::store::launches::ServerRow;
@@ -84,6 +85,8 @@ pub struct Parts {
     pub spawner: Arc<dyn Spawner>,
     /// The way to the proxy.
     pub routes: Routes,
+    /// The way to the replica gateway, where there is one.
+    pub replicas: Option<Replicas>,
     /// What launches identify themselves with.
     pub credentials: Arc<dyn Credentials>,
     /// Limits and times.

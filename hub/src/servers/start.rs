@@ -17,6 +17,7 @@ use super::stop::{fail, retire, words_for_end};
 use super::worker::{StepError, Taken};
 use super::{ServerRow, Servers, fault};
 use crate::metrics::{START_SECONDS, STARTS};
+use crate::replicas::Given;
 use crate::spawner::{Image, Seen, SpawnerError};
 use crate::store::launches::{LaunchRow, Lease, StopReason};
 
@@ -93,11 +94,16 @@ pub(super) async fn create(
         None
     } else {
         match parts.spawner.inspect(&launch.id).await {
-            Ok(Seen::Absent) => Some(bundle(servers, server, launch).await?),
+            Ok(Seen::Absent) => Some(bundle(servers, lease, server, launch).await?),
             Ok(_) => return another(servers, lease, server, launch).await,
             Err(error) => return give_up_or_wait(servers, lease, launch, error).await,
         }
     };
+    if let Some(replicas) = &parts.replicas
+        && let Some(place) = replicas.place()
+    {
+        parts.spawner.name_hosts(replicas.hosts(), place.ip());
+    }
     match parts
         .spawner
         .create(&launch.plan, &image, bundle.as_ref())
@@ -134,7 +140,7 @@ pub(super) async fn bind(
     let bundle = if image.bindable {
         match parts.spawner.inspect(&launch.id).await {
             Ok(Seen::Running { .. }) => return another(servers, lease, server, launch).await,
-            Ok(_) => bundle(servers, server, launch).await?,
+            Ok(_) => bundle(servers, lease, server, launch).await?,
             Err(error) => return give_up_or_wait(servers, lease, launch, error).await,
         }
     } else {
@@ -160,12 +166,15 @@ pub(super) async fn bind(
         .store
         .add_progress(server.id, "step", 50, "Waiting for the notebook to answer")
         .await?;
-    moved(
-        parts
-            .store
-            .begin_waiting(lease, &launch.id, address)
-            .await?,
-    )
+    let source = parts.spawner.source(address);
+    let begun = parts
+        .store
+        .begin_waiting(lease, &launch.id, address, source)
+        .await?;
+    if let Some(replicas) = &parts.replicas {
+        replicas.wake();
+    }
+    moved(begun)
 }
 
 /// Waits until the server answers, then leads its route to it.
@@ -194,6 +203,10 @@ pub(super) async fn await_answer(
             return fail(servers, lease, launch, words).await;
         }
     };
+    // Who reads "ready" may query at once. The gateway was told while the server began, so this hardly ever waits.
+    if let Some(replicas) = &parts.replicas {
+        replicas.settle().await?;
+    }
     let Some(generation) = parts
         .store
         .become_ready(lease, &launch.id, address, version.as_deref())
@@ -265,16 +278,22 @@ async fn image(servers: &Servers) -> Result<Image, SpawnerError> {
 
 async fn bundle(
     servers: &Servers,
+    lease: &Lease,
     server: &ServerRow,
     launch: &LaunchRow,
 ) -> Result<Bundle, StepError> {
     let parts = &servers.inner.parts;
     let mut env = parts.credentials.issue(server, &launch.plan).await?;
+    let given = match &parts.replicas {
+        Some(replicas) => replicas.give(lease, server, launch).await?,
+        None => Given::default(),
+    };
+    env.extend(given.env);
     env.extend(parts.settings.environment.clone());
     Ok(Bundle {
         launch: launch.id.0.clone(),
         env,
-        files: Vec::new(),
+        files: given.files,
         command: Vec::new(),
     })
 }

@@ -128,13 +128,17 @@ fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes >> 20)
 }
 
-/// Ends the container.
+/// Closes what the launch has open at the replica gateway, then ends the container: its address may be another's at once.
 pub(super) async fn stop(
     servers: &Servers,
     lease: &Lease,
     launch: &LaunchRow,
 ) -> Result<Taken, StepError> {
     let parts = &servers.inner.parts;
+    if let Some(replicas) = &parts.replicas {
+        replicas.wake();
+        replicas.revoke(&launch.id.0).await;
+    }
     parts.spawner.stop(&launch.id).await?;
     fault::point("stop:acted");
     let moved = parts

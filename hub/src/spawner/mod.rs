@@ -11,7 +11,7 @@ mod local;
 pub mod process;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -234,6 +234,16 @@ pub trait Spawner: Send + Sync {
         image: &Image,
         bundle: &Bundle,
     ) -> Result<SocketAddr, SpawnerError>;
+
+    /// Where connections of a launch whose server answers at `address` come from, as a listener here sees them; the unspecified
+    /// address where the way between them hides it.
+    fn source(&self, address: SocketAddr) -> IpAddr {
+        address.ip()
+    }
+
+    /// Names of hosts that launches created from now on know, beside those that are known anyway, and where they lead.
+    /// Does nothing where launches share the names of this machine.
+    fn name_hosts(&self, _names: Arc<[String]>, _address: IpAddr) {}
 
     /// How the launch is now. `Err` is "unknown", never "gone".
     ///

@@ -316,12 +316,7 @@ impl Store {
         .await?;
         let user_id = identity.user_id;
         let ended = end_all_of(&mut tx, user_id).await?;
-        sqlx::query(
-            "UPDATE servers SET wanted = 'stopped', ending = launch, generation = generation + 1 WHERE user_id = ? AND wanted = 'running'",
-        )
-        .bind(user_id)
-        .execute(&mut *tx)
-        .await?;
+        super::servers::want_stopped_of(&mut tx, user_id).await?;
         tx.commit().await?;
         Ok(ended)
     }

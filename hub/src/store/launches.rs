@@ -3,11 +3,12 @@
 //! Every transition is conditional on the lease's fence and on the phase it starts from; `Ok(false)` or `Ok(None)` means that somebody
 //! else has moved on: stand down.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
+use super::grants::{begin_grant, end_grant};
 use super::routes::raise_generation;
 use super::rows::{Phase, Wanted};
 use super::{Store, StoreError, now};
@@ -196,7 +197,7 @@ impl Store {
         Ok(moved)
     }
 
-    /// The launch was bound: from here on it is waited for.
+    /// The launch was bound: from here on it is waited for. Its own connections come from `source`; its grant is in force.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -205,6 +206,7 @@ impl Store {
         lease: &Lease,
         launch: &LaunchId,
         address: SocketAddr,
+        source: IpAddr,
     ) -> Result<bool, StoreError> {
         let mut tx = self.write().await?;
         if !shift(&mut tx, lease, launch, Phase::Binding, Phase::Waiting).await? {
@@ -215,6 +217,7 @@ impl Store {
             .bind(&launch.0)
             .execute(&mut *tx)
             .await?;
+        begin_grant(&mut tx, launch, source).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -254,7 +257,7 @@ impl Store {
         Ok(Some(generation))
     }
 
-    /// Takes away the route, the tokens and the OAuth client of a launch, before it is ended.
+    /// Takes away the route, the tokens, the OAuth client and the grant of a launch, before it is ended.
     /// With `failure`, the wish to have it run ends with these words; a wish to stop or delete stays what it is.
     /// With `again`, the wish stays and the launch is replaced.
     ///
@@ -280,6 +283,7 @@ impl Store {
             .bind(&launch.0)
             .execute(&mut *tx)
             .await?;
+        end_grant(&mut tx, launch).await?;
         let tokens = sqlx::query_scalar("DELETE FROM tokens WHERE launch = ? OR (kind = 'oauth' AND server_id = ?) RETURNING hash")
             .bind(&launch.0)
             .bind(lease.server_id)

@@ -343,3 +343,16 @@ fn view(row: &SqliteRow) -> Result<ServerView, StoreError> {
         options: row.try_get("options")?,
     })
 }
+/// Wishes that none of a user's servers runs.
+pub(super) async fn want_stopped_of(
+    tx: &mut sqlx::Transaction<'static, sqlx::Sqlite>,
+    user_id: i64,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE servers SET wanted = 'stopped', ending = launch, generation = generation + 1 WHERE user_id = ? AND wanted = 'running'",
+    )
+    .bind(user_id)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

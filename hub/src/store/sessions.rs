@@ -184,6 +184,25 @@ impl Store {
         Ok(ended)
     }
 
+    /// Ends every session of a user, with the tokens and codes that came of them, and wishes that none of their servers runs: what a
+    /// stranger may have left running there ends too.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn sign_out_everywhere(&self, user_id: i64) -> Result<Ended, StoreError> {
+        let mut tx = self.write().await?;
+        let ended = end_sessions(&mut tx, user_id, None).await?;
+        sqlx::query(
+            "DELETE FROM tickets WHERE server_id IN (SELECT id FROM servers WHERE user_id = ?)",
+        )
+        .bind(user_id)
+        .execute(&mut *tx)
+        .await?;
+        super::servers::want_stopped_of(&mut tx, user_id).await?;
+        tx.commit().await?;
+        Ok(ended)
+    }
+
     /// The session of a cookie, with its user, and notes that it is used; one that nobody used for `idle` is none.
     ///
     /// # Errors
@@ -309,6 +328,7 @@ pub(super) fn millis(duration: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::rows::Wanted;
 
     #[tokio::test]
     async fn a_session_lives_until_it_expires_or_is_ended() -> Result<(), StoreError> {
@@ -371,6 +391,34 @@ mod tests {
         let ended = store.end_sessions_of(user.id, Some("reads")).await?;
         assert_eq!(ended.token_hashes, ["t"]);
         assert_eq!(ended.sessions, ["works"]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_sign_out_everywhere_ends_servers_and_an_ordinary_one_does_not()
+    -> Result<(), StoreError> {
+        let store = Store::in_memory().await?;
+        let mut servers = Vec::new();
+        for name in ["a", "b"] {
+            let user = store.create_user(name, false, None).await?;
+            let server = store.ensure_server(user.id, "").await?;
+            store.want_running(server, None).await?;
+            let minute = Duration::from_secs(60);
+            store
+                .create_session(user.id, name, name, minute, Origin::default())
+                .await?;
+            servers.push((user.id, server));
+        }
+        let wanted = async |server| -> Result<_, StoreError> {
+            Ok(store.server_row(server).await?.map(|row| row.wanted))
+        };
+        store.end_session("a").await?;
+        store.end_sessions_of(servers[0].0, None).await?;
+        assert_eq!(wanted(servers[0].1).await?, Some(Wanted::Running));
+        let ended = store.sign_out_everywhere(servers[1].0).await?;
+        assert_eq!(ended.sessions, ["b"]);
+        assert_eq!(wanted(servers[1].1).await?, Some(Wanted::Stopped));
+        assert_eq!(wanted(servers[0].1).await?, Some(Wanted::Running));
         Ok(())
     }
 }

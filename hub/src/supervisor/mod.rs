@@ -37,9 +37,13 @@ use crate::config::{DataDir, Settings};
 pub const HUB: &str = "hub";
 /// See [`HUB`].
 pub const PROXY: &str = "proxy";
+/// See [`HUB`].
+pub const REPLICAS: &str = "replicas";
 
 /// How long the hub may take to end: its requests drain for ten seconds.
 const HUB_GRACE: Duration = Duration::from_secs(15);
+/// How long the replica gateway may take to end.
+const REPLICAS_GRACE: Duration = Duration::from_secs(12);
 /// How long the proxy may take to end.
 const PROXY_GRACE: Duration = Duration::from_secs(15);
 
@@ -50,6 +54,8 @@ pub struct CommandLines {
     pub hub: Vec<OsString>,
     /// For the proxy.
     pub proxy: Vec<OsString>,
+    /// For the replica gateway, where there is one.
+    pub replicas: Option<Vec<OsString>>,
 }
 
 /// The roles, kept running.
@@ -129,6 +135,21 @@ impl Supervisor {
             }
         }
 
+        let gateway_fingerprint =
+            program.fingerprint(&format!("{settings:?} {:?}", lines.replicas));
+        let mut gateway = find(&record, REPLICAS, data_dir).await;
+        if let Some((process, fingerprint)) = &mut gateway {
+            let pid = process.identity().pid;
+            if lines.replicas.is_some() && *fingerprint == gateway_fingerprint {
+                notes.push(format!("Took over the running replica gateway (pid {pid})"));
+            } else {
+                notes.push(format!("The running replica gateway (pid {pid}) has another version or other settings and is replaced"));
+                process.finish(REPLICAS_GRACE, &hurry).await;
+                gateway = None;
+                drop(record.set(REPLICAS, None));
+            }
+        }
+
         let (tell, told) = mpsc::unbounded_channel();
         let leave = CancellationToken::new();
         let (hub_stop, proxy_stop) = (CancellationToken::new(), CancellationToken::new());
@@ -169,6 +190,22 @@ impl Supervisor {
         let (hub_tasks, proxy_tasks) = (TaskTracker::new(), TaskTracker::new());
         proxy_tasks.spawn(proxy_keeper.keep(proxy.map(|(process, _)| process)));
         hub_tasks.spawn(hub_keeper.keep(hub.map(|(process, _)| process)));
+        if let Some(arguments) = lines.replicas {
+            let gateway_keeper = keeper(
+                Role {
+                    name: REPLICAS,
+                    fingerprint: gateway_fingerprint,
+                    arguments,
+                    socket: data_dir.replicas_socket(),
+                    listeners: None,
+                    listen: None,
+                    grace: REPLICAS_GRACE,
+                },
+                // It ends and stays as the proxy does: connections of users hang on both.
+                &proxy_stop,
+            );
+            proxy_tasks.spawn(gateway_keeper.keep(gateway.map(|(process, _)| process)));
+        }
         Ok(Self {
             listen,
             notes,
@@ -197,7 +234,7 @@ impl Supervisor {
         self.hurry.clone()
     }
 
-    /// Ends the hub, then the proxy.
+    /// Ends the hub, then the proxy and the replica gateway.
     pub async fn finish(self) {
         self.hub_stop.cancel();
         self.hub_tasks.close();
@@ -230,10 +267,10 @@ async fn find(record: &Record, role: &str, data_dir: &DataDir) -> Option<(Proces
     {
         return Some((process, entry.fingerprint));
     }
-    let socket = if role == HUB {
-        data_dir.hub_socket()
-    } else {
-        data_dir.proxy_socket()
+    let socket = match role {
+        HUB => data_dir.hub_socket(),
+        REPLICAS => data_dir.replicas_socket(),
+        _ => data_dir.proxy_socket(),
     };
     let process = Process::find_by_number(crate::socket::owner(&socket).await?)?;
     Some((process, String::new()))
@@ -273,11 +310,16 @@ fn children_file(data_dir: &DataDir) -> PathBuf {
     data_dir.run().join("children.json")
 }
 
-/// Ends what an `up` that died left running: the hub, then the proxy. Returns how many there were.
+/// Ends what an `up` that died left running: the hub, then the replica gateway and the proxy. Returns how many there were.
 pub async fn end_left_over(data_dir: &DataDir) -> usize {
     let record = Record::open(children_file(data_dir));
     let mut ended = 0;
-    for (role, grace) in [(HUB, HUB_GRACE), (PROXY, PROXY_GRACE)] {
+    let roles = [
+        (HUB, HUB_GRACE),
+        (REPLICAS, REPLICAS_GRACE),
+        (PROXY, PROXY_GRACE),
+    ];
+    for (role, grace) in roles {
         if let Some((mut process, _)) = find(&record, role, data_dir).await {
             process.finish(grace, &CancellationToken::new()).await;
             ended += 1;

@@ -17,6 +17,7 @@ use crate::http::{HttpSettings, HubState};
 use crate::login::password;
 use crate::login::sign_in::SignIn;
 use crate::oauth_provider::{ServerClient, ServerSecrets, register_client};
+use crate::replicas::Replicas;
 use crate::secret;
 use crate::secret::seal::Seal;
 use crate::servers::ServerState;
@@ -101,6 +102,16 @@ impl TestHub {
         sign_in: Arc<SignIn>,
         store: Store,
     ) -> Result<Self, Box<dyn std::error::Error>> {
+        Self::with_parts(settings, sign_in, store, None).await
+    }
+
+    /// The same, with a way to the replicas.
+    pub(super) async fn with_parts(
+        settings: HttpSettings,
+        sign_in: Arc<SignIn>,
+        store: Store,
+        replicas: Option<Replicas>,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
         let servers = Arc::new(PretendServers::new(store.clone()));
         let forgotten = Arc::new(Forgotten::default());
         let state = HubState::new(
@@ -109,6 +120,7 @@ impl TestHub {
             settings,
             sign_in,
             forgotten.clone(),
+            replicas,
             None,
             CancellationToken::new(),
         )

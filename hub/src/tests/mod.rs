@@ -9,5 +9,6 @@ mod not_running;
 mod oauth;
 mod pages;
 mod pretend;
+mod replicas;
 mod sign_in;
 mod visitors;

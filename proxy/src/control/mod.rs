@@ -26,6 +26,7 @@ use std::os::unix::fs::PermissionsExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::http::Edge;
 use crate::table::{Routes, TableError};
@@ -93,6 +94,24 @@ pub(crate) async fn bind(path: &Path) -> Result<UnixListener, ControlError> {
 
 /// Serves until it is told to stop.
 pub(crate) async fn serve(control: Arc<Control>, listener: UnixListener, stop: CancellationToken) {
+    let tasks = control.edge.tasks.clone();
+    serve_with(listener, tasks, stop, move |request| {
+        let control = Arc::clone(&control);
+        async move { answer(&control, request).await }
+    })
+    .await;
+}
+
+/// Answers each request by `answer`, until it is told to stop.
+pub(crate) async fn serve_with<A, F>(
+    listener: UnixListener,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    answer: A,
+) where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -106,12 +125,12 @@ pub(crate) async fn serve(control: Arc<Control>, listener: UnixListener, stop: C
                 continue;
             }
         };
-        let shared = Arc::clone(&control);
+        let answer = answer.clone();
         let stop = stop.clone();
-        control.edge.tasks.spawn(async move {
+        tasks.spawn(async move {
             let service = service_fn(|request| {
-                let control = Arc::clone(&shared);
-                async move { Ok::<_, Infallible>(answer(&control, request).await) }
+                let answered = answer(request);
+                async move { Ok::<_, Infallible>(answered.await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -127,7 +146,8 @@ pub(crate) async fn serve(control: Arc<Control>, listener: UnixListener, stop: C
     }
 }
 
-type Answer = Response<Full<Bytes>>;
+/// What is answered.
+pub(crate) type Answer = Response<Full<Bytes>>;
 
 async fn answer(control: &Arc<Control>, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
@@ -157,12 +177,7 @@ async fn answer(control: &Arc<Control>, request: Request<Incoming>) -> Answer {
             Ok(revocations) => revoke(control, &revocations).await,
             Err(answer) => answer,
         },
-        (&Method::GET, "/metrics") => {
-            let mut response = Response::new(Full::from(crate::metrics::render()));
-            let kind = HeaderValue::from_static("text/plain; version=0.0.4");
-            response.headers_mut().insert(header::CONTENT_TYPE, kind);
-            response
-        }
+        (&Method::GET, "/metrics") => prometheus(crate::metrics::render()),
         (
             _,
             TABLE_PATH | CHANGES_PATH | ACTIVITY_PATH | STATUS_PATH | REVOCATIONS_PATH | "/metrics",
@@ -179,7 +194,11 @@ async fn answer(control: &Arc<Control>, request: Request<Incoming>) -> Answer {
     }
 }
 
-async fn read<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Answer> {
+/// The body of a request.
+///
+/// # Errors
+/// The answer that refuses it.
+pub(crate) async fn read<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Answer> {
     let refuse = |status, message: String| {
         let body = serde_json::json!({ "status": status, "message": message });
         json(
@@ -286,7 +305,16 @@ fn refuse(control: &Control, status: StatusCode, message: &str) -> Answer {
     json(status, &refused)
 }
 
-fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
+/// Metrics, as Prometheus reads them.
+pub(crate) fn prometheus(text: String) -> Answer {
+    let mut response = Response::new(Full::from(text));
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// An answer with a body.
+pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
     let text = serde_json::to_vec(value).unwrap_or_default();
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;

@@ -130,6 +130,9 @@ targets! {
     frames: 2000,
     proxy_header: 2000,
     cookies: 600,
+    mysql_answer: 1000,
+    mysql_handshake: 2000,
+    sql: 2000,
 }
 
 #[test]

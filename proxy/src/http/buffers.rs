@@ -75,6 +75,14 @@ impl Inbox {
         }
     }
 
+    /// What is there, to be changed where it lies.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        match &mut self.buffer {
+            Some(buffer) => &mut buffer[self.start..self.end],
+            None => &mut [],
+        }
+    }
+
     /// Whether there is nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end

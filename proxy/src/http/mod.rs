@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::table::{Live, Revoked};
 
+pub(crate) use self::buffers::{Inbox, keep_head, take_head};
 pub(crate) use self::connection::serve;
 pub(crate) use self::respond::too_many_connections;
 pub(crate) use self::seats::Seats;

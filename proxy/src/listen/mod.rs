@@ -100,6 +100,16 @@ pub(crate) fn open_unix(path: &Path) -> Result<UnixListener, ListenError> {
     })
 }
 
+/// A listening socket that nobody shares.
+pub(crate) fn open_alone(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    open(address, Share::Alone)
+}
+
+/// The same, before the address is there: a bridge may come later.
+pub(crate) fn open_ahead(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    open(address, Share::AloneAhead)
+}
+
 /// Who else may listen on an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Share {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::SingleCertAndKey;
@@ -54,6 +54,23 @@ pub(crate) fn acceptor(
     let mut config = builder.with_cert_resolver(shown);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
+}
+
+/// TLS for a listener with a certificate that was made here.
+///
+/// # Errors
+/// When key and certificate do not make a pair.
+pub(crate) fn own_acceptor(
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+) -> Result<TlsAcceptor, TlsError> {
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Setup)?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .map_err(TlsError::Setup)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 /// The usual rules, and one more, as for servers: a certificate that stands in the file of authorities itself is believed.

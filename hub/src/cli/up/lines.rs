@@ -35,5 +35,16 @@ pub(super) fn command_lines(overrides: &Overrides, settings: &Settings) -> Comma
     for network in &settings.proxy.trusted_proxies {
         proxy.extend(["--trusted-proxies".into(), network.to_string().into()]);
     }
-    CommandLines { hub, proxy }
+    let replicas = settings.replicas.is_on().then(|| {
+        let mut line: Vec<OsString> = hub.clone();
+        line[0] = "replicas".into();
+        // What browsers call the hub is none of its business.
+        line.truncate(line.len() - if overrides.public_url.is_some() { 2 } else { 0 });
+        line
+    });
+    CommandLines {
+        hub,
+        proxy,
+        replicas,
+    }
 }

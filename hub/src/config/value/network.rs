@@ -23,6 +23,18 @@ impl Value for SocketAddr {
     }
 }
 
+impl Value for Option<SocketAddr> {
+    const FORM: &'static str = "address:port; \"\" is none";
+
+    fn from_text(text: &str) -> Result<Self, Refusal> {
+        if text.is_empty() {
+            Ok(None)
+        } else {
+            SocketAddr::from_text(text).map(Some)
+        }
+    }
+}
+
 impl Value for Option<IpNet> {
     const FORM: &'static str = "a network such as \"10.89.0.0/22\"; \"\" is none";
 

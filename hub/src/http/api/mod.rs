@@ -5,6 +5,7 @@ pub(super) mod hub;
 pub(super) mod models;
 pub(super) mod oauth;
 pub(super) mod progress;
+pub(super) mod replicas;
 pub(super) mod servers;
 pub(super) mod tokens;
 pub(super) mod users;

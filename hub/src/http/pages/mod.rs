@@ -11,6 +11,7 @@ pub(super) mod login;
 pub(super) mod not_running;
 pub(super) mod password;
 pub(super) mod provider;
+pub(super) mod replicas;
 pub(super) mod sessions;
 pub(super) mod spawn;
 pub(super) mod visit;
@@ -32,6 +33,7 @@ pub(super) struct Frame {
     user: Option<String>,
     admin: bool,
     is_local_on: bool,
+    has_replicas: bool,
     announcement: Option<String>,
     xsrf: String,
     css: &'static str,
@@ -57,6 +59,7 @@ impl Frame {
             user: None,
             admin: false,
             is_local_on: state.sign_in.is_local_on,
+            has_replicas: state.replicas.is_some(),
             announcement: state.settings.announcement.clone(),
             xsrf: String::new(),
             css: assets::css_url(),

@@ -92,12 +92,12 @@ pub(in crate::http) async fn end_others(
     Ok(Redirect::to("/hub/sessions").into_response())
 }
 
-/// `POST /hub/sessions/end`: signs every browser out, this one too.
+/// `POST /hub/sessions/end`: signs every browser out, this one too, and ends their servers.
 pub(in crate::http) async fn end_all(
     State(state): State<HubState>,
     form: SignedPosted,
 ) -> Result<Response, Failure> {
-    let ended = state.store.end_sessions_of(form.who.user.id, None).await?;
+    let ended = state.store.sign_out_everywhere(form.who.user.id).await?;
     access::forget(state.revoke.as_ref(), ended).await;
     Ok(browser::end(
         &state,

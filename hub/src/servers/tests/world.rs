@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,8 +15,12 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::replicas::Reached;
 use crate::servers::*;
 use crate::spawner::{Event, Found, Image, IsolationReport, Meeting, Seen, SpawnerError, Usage};
+
+/// What is done when a launch is about to be stopped.
+pub(super) type Look = Box<dyn Fn(&LaunchId) + Send>;
 
 /// An engine in memory. Its servers are one listener that answers 200.
 pub(super) struct FakeSpawner {
@@ -28,6 +33,10 @@ pub(super) struct FakeSpawner {
     pub(super) down: Mutex<bool>,
     /// Bound servers do not answer: their address is a closed port.
     pub(super) mute: Mutex<bool>,
+    /// Looks on when a launch is about to be stopped.
+    pub(super) at_stop: Mutex<Option<Look>>,
+    /// What launches were bound with.
+    pub(super) bundles: Mutex<Vec<Bundle>>,
 }
 
 impl FakeSpawner {
@@ -91,9 +100,10 @@ impl Spawner for FakeSpawner {
         &self,
         plan: &LaunchPlan,
         _image: &Image,
-        _bundle: &Bundle,
+        bundle: &Bundle,
     ) -> Result<SocketAddr, SpawnerError> {
         self.check()?;
+        self.bundles.lock().unwrap().push(bundle.clone());
         if self
             .bind_failures
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
@@ -144,6 +154,9 @@ impl Spawner for FakeSpawner {
 
     async fn stop(&self, launch: &LaunchId) -> Result<(), SpawnerError> {
         self.check()?;
+        if let Some(look) = self.at_stop.lock().unwrap().as_ref() {
+            look(launch);
+        }
         if let Some(seen) = self.launches.lock().unwrap().get_mut(launch) {
             *seen = Seen::Exited {
                 code: 0,
@@ -203,7 +216,7 @@ pub(super) struct World {
     pub(super) spawner: Arc<FakeSpawner>,
     pub(super) user: i64,
     pub(super) stop: CancellationToken,
-    pub(super) _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Drop for World {
@@ -214,6 +227,20 @@ impl Drop for World {
 
 impl World {
     pub(super) async fn new(settings: ServerSettings) -> Self {
+        Self::make(settings, false).await
+    }
+
+    /// With a way to a replica gateway at `World::gateway`, where nobody answers yet.
+    pub(super) async fn with_replicas() -> Self {
+        Self::make(ServerSettings::default(), true).await
+    }
+
+    /// Where the replica gateway answers, if it does.
+    pub(super) fn gateway(&self) -> PathBuf {
+        self.directory.path().join("gateway.sock")
+    }
+
+    async fn make(settings: ServerSettings, has_replicas: bool) -> Self {
         let store = Store::in_memory().await.unwrap();
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
@@ -247,6 +274,15 @@ impl World {
             bind_failures: AtomicU32::new(0),
             down: Mutex::new(false),
             mute: Mutex::new(false),
+            at_stop: Mutex::default(),
+            bundles: Mutex::default(),
+        });
+        let replicas = has_replicas.then(|| {
+            let socket = directory.path().join("gateway.sock");
+            let replicas = Replicas::new(store.clone(), socket, Reached::Met(3306));
+            replicas.meet(address.ip());
+            tasks.spawn(replicas.clone().run(stop.clone()));
+            replicas
         });
         let routes = Routes::new(store.clone(), socket);
         tasks.spawn(routes.clone().run(stop.clone()));
@@ -254,6 +290,7 @@ impl World {
             store: store.clone(),
             spawner: spawner.clone(),
             routes,
+            replicas,
             credentials: Arc::new(NoCredentials),
             settings,
             owner: "hub#1".into(),
@@ -266,7 +303,7 @@ impl World {
             spawner,
             user,
             stop,
-            _directory: directory,
+            directory,
         }
     }
 

@@ -111,6 +111,7 @@ impl Shared {
             stop_timeout: Some(i64::try_from(self.settings.stop_grace.as_secs()).unwrap_or(10)),
             host_config: Some(HostConfig {
                 mounts: Some(vec![home]),
+                extra_hosts: self.extra_hosts(),
                 port_bindings: published,
                 ..self.confine(plan)
             }),
@@ -134,6 +135,18 @@ impl Shared {
             });
         }
         body
+    }
+
+    /// Lines for the table of hosts.
+    fn extra_hosts(&self) -> Option<Vec<String>> {
+        let hosts = self.hosts.lock().expect("nothing panics while it is held");
+        let (names, address) = hosts.as_ref()?;
+        Some(
+            names
+                .iter()
+                .map(|name| format!("{name}:{address}"))
+                .collect(),
+        )
     }
 
     /// The limits every launch lives in.

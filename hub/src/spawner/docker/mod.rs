@@ -27,7 +27,7 @@ mod settings;
 mod targets;
 mod watch;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -81,6 +81,8 @@ struct Shared {
     net: Mutex<Option<Net>>,
     reach: Mutex<Reach>,
     meeting: Mutex<Option<Meeting>>,
+    // Names of hosts that launches know, and where they lead.
+    hosts: Mutex<Option<(Arc<[String]>, IpAddr)>>,
     // Held while the firewall is changed: the rules and how the kernel lists them.
     installed: tokio::sync::Mutex<Option<(Rules, String)>>,
 }
@@ -109,6 +111,7 @@ impl DockerSpawner {
             net: Mutex::default(),
             reach: Mutex::default(),
             meeting: Mutex::default(),
+            hosts: Mutex::default(),
             installed: tokio::sync::Mutex::default(),
             stop,
             tasks: tasks.clone(),
@@ -169,6 +172,22 @@ impl Spawner for DockerSpawner {
         bundle: &Bundle,
     ) -> Result<SocketAddr, SpawnerError> {
         self.shared.bind_launch(plan, image, bundle).await
+    }
+
+    fn source(&self, address: SocketAddr) -> IpAddr {
+        match self.shared.reach() {
+            Reach::Direct => address.ip(),
+            // The engine's machine is another one, and its connections come from whatever stands between.
+            Reach::Published => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        }
+    }
+
+    fn name_hosts(&self, names: Arc<[String]>, address: IpAddr) {
+        *self
+            .shared
+            .hosts
+            .lock()
+            .expect("nothing panics while it is held") = Some((names, address));
     }
 
     async fn inspect(&self, launch: &LaunchId) -> Result<Seen, SpawnerError> {

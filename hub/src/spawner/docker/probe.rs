@@ -204,11 +204,15 @@ impl Shared {
             .lock()
             .expect("nothing panics while it is held")
             .clone();
-        // Held by the proxy, if it runs; else by us, for this moment.
-        let _stand_in = match &meeting {
-            Some(meeting) => TcpListener::bind(meeting.listen).await.ok(),
-            None => None,
+        let allowed_ways = match &meeting {
+            Some(meeting) => self.allowed_ways(meeting.listen),
+            None => Vec::new(),
         };
+        // Held by who listens there, if they run; else by us, for this moment.
+        let mut stand_ins = Vec::new();
+        for way in &allowed_ways {
+            stand_ins.extend(TcpListener::bind(way.listen).await.ok());
+        }
         let before = self.read_tables().await?;
         if before.listing.is_empty() {
             // Flushed since we looked a moment ago: nothing may be sent now.
@@ -222,13 +226,11 @@ impl Shared {
             .iter()
             .map(|way| format!("{}={}={}", way.key, way.target.ip(), way.target.port()))
             .collect();
-        if let Some(meeting) = &meeting {
-            words.push(format!(
-                "allowed={}={}",
-                meeting.listen.ip(),
-                meeting.listen.port()
-            ));
-        }
+        words.extend(
+            allowed_ways
+                .iter()
+                .map(|way| format!("{}={}={}", way.key, way.listen.ip(), way.listen.port())),
+        );
         let mut command = ["python3", "-c", TRIES].map(str::to_owned).to_vec();
         command.extend(words);
         let output = self
@@ -250,18 +252,33 @@ impl Shared {
             .iter()
             .map(|way| way.verdict(&found, has_ipv6, rose(&before, &after, way.counter)))
             .collect();
-        if let Some(meeting) = &meeting {
-            let bridge = self.names.bridge();
+        let bridge = self.names.bridge();
+        for way in &allowed_ways {
             let fix = match self.net().and_then(|net| net.hub) {
-                None => host_firewall_fix(meeting.listen, &bridge),
+                None => host_firewall_fix(way.listen, &bridge),
                 Some(_) => format!(
                     "a firewall of the engine's machine blocks traffic inside a bridge; allow it there: \
                      sudo iptables -I FORWARD -i {bridge} -o {bridge} -j ACCEPT"
                 ),
             };
-            tried.push(allowed(&found, meeting.listen, &fix));
+            tried.push(way.verdict(&found, &fix));
         }
         Ok(tried)
+    }
+
+    /// What servers must reach: the hub, and whatever else they are served by.
+    fn allowed_ways(&self, meeting: SocketAddr) -> Vec<AllowedWay> {
+        let hub = AllowedWay {
+            key: "allowed".to_owned(),
+            words: "the hub, as servers need it",
+            listen: meeting,
+        };
+        let more = self.settings.allowed_ports.iter().map(|port| AllowedWay {
+            key: format!("allowed-{port}"),
+            words: "the replica gateway, as servers need it",
+            listen: SocketAddr::new(meeting.ip(), *port),
+        });
+        std::iter::once(hub).chain(more).collect()
     }
 
     async fn target_address(
@@ -348,23 +365,34 @@ impl Way {
     }
 }
 
-/// The verdict about the way from a server to the internal listener.
-fn allowed(found: &HashMap<&str, &str>, listen: SocketAddr, firewall: &str) -> WayTried {
-    let (result, fix) = match found.get("allowed") {
-        Some(&"open") => (WayResult::Good, None),
-        Some(&"silent") => (WayResult::Bad, Some(firewall.to_owned())),
-        Some(_) => (
-            WayResult::Bad,
-            Some(format!(
-                "{listen} refuses: nothing listens there, or a firewall rejects it ({firewall})"
-            )),
-        ),
-        None => (WayResult::Unproven, None),
-    };
-    WayTried {
-        way: "the hub, as servers need it".into(),
-        result,
-        fix,
+/// A way that must be open.
+struct AllowedWay {
+    /// Short name in the container's answer.
+    key: String,
+    /// What people read.
+    words: &'static str,
+    listen: SocketAddr,
+}
+
+impl AllowedWay {
+    fn verdict(&self, found: &HashMap<&str, &str>, firewall: &str) -> WayTried {
+        let (result, fix) = match found.get(self.key.as_str()) {
+            Some(&"open") => (WayResult::Good, None),
+            Some(&"silent") => (WayResult::Bad, Some(firewall.to_owned())),
+            Some(_) => (
+                WayResult::Bad,
+                Some(format!(
+                    "{} refuses: nothing listens there, or a firewall rejects it ({firewall})",
+                    self.listen
+                )),
+            ),
+            None => (WayResult::Unproven, None),
+        };
+        WayTried {
+            way: self.words.to_owned(),
+            result,
+            fix,
+        }
     }
 }
 

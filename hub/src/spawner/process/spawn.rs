@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use holt_spec::bundle::Bundle;
+use holt_spec::bundle::{Bundle, REPLICA_FILE, REPLICA_LINKS};
 
 use super::launch::Launch;
 use super::refused;
@@ -42,6 +42,7 @@ impl Launch {
             .open(self.folder.join("log"))
             .map_err(failed)?;
         self.write_files(bundle).map_err(failed)?;
+        self.link_files(bundle, home);
         let mut command = match which("setsid") {
             Some(setsid) => {
                 let mut command = tokio::process::Command::new(setsid);
@@ -96,6 +97,11 @@ impl Launch {
         if name == "JUPYTERHUB_SERVICE_URL" {
             return with_authority(value, &format!("127.0.0.1:{port}"));
         }
+        self.local_path(value)
+    }
+
+    /// A text with the place of the bundle's files as it is here.
+    fn local_path(&self, value: &str) -> String {
         let files = self.folder.join("run");
         value.replace("/run/holt", &files.to_string_lossy())
     }
@@ -121,6 +127,23 @@ impl Launch {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(file.mode))?;
         }
         Ok(())
+    }
+
+    /// Leads names in the home to files of the bundle, as the starter of an image does. A link of an earlier launch is replaced;
+    /// what a person has there stays, and where nothing can be written the environment says the same.
+    fn link_files(&self, bundle: &Bundle, home: &Path) {
+        if !bundle.files.iter().any(|file| file.path == REPLICA_FILE) {
+            return;
+        }
+        let target = self.local_path(REPLICA_FILE);
+        for name in REPLICA_LINKS {
+            let link = home.join(name);
+            let old = std::fs::read_link(&link);
+            if old.is_ok_and(|old| old.ends_with("run/replica.my.cnf")) {
+                let _ = std::fs::remove_file(&link);
+            }
+            let _ = std::os::unix::fs::symlink(&target, &link);
+        }
     }
 }
 

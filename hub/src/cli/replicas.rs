@@ -1,0 +1,141 @@
+//! `holt replicas`: the settings of the replica gateway, and its life as a process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use holt_proxy::replica::{
+    Account, BackendTls, ClientTls, Fetch, Limits, MapSource, SectionSettings, Settings as Gateway,
+    Sharing,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::signals::Signals;
+use super::{Failure, Place};
+use crate::config::{ReplicaClientTls, ReplicaMap, ReplicaTls, Settings};
+use crate::telemetry;
+
+/// A dblist may take so long to come.
+const FETCH: Duration = Duration::from_secs(20);
+
+pub(super) async fn run(place: Place) -> Result<(), Failure> {
+    let settings = place.load()?;
+    telemetry::start(&settings.log);
+    settings.data_dir.prepare()?;
+    if !settings.replicas.is_on() {
+        return Err(Failure::usage(
+            "there is no account for the wiki replicas: set replicas.accounts_file",
+        ));
+    }
+    let gateway = gateway(&settings)?;
+    let stop = CancellationToken::new();
+    let signals = Signals::listen()?;
+    let running = holt_proxy::replica::run(gateway, stop.clone());
+    tokio::pin!(running);
+    tokio::select! {
+        ended = &mut running => return Ok(ended?),
+        () = signals.first() => stop.cancel(),
+    }
+    tokio::select! {
+        ended = running => Ok(ended?),
+        () = signals.second() => Ok(()),
+    }
+}
+
+fn gateway(settings: &Settings) -> Result<Gateway, Failure> {
+    let replicas = &settings.replicas;
+    let accounts = settings.replica_accounts();
+    let accounts = accounts.map_err(|mistake| Failure::named_files(&[mistake]))?;
+    let sections = settings
+        .replica_sections
+        .iter()
+        .map(|(name, section)| SectionSettings {
+            name: name.clone(),
+            backends: section.backends.clone(),
+            databases: section.databases.clone(),
+            tls: match section.tls {
+                ReplicaTls::Off => BackendTls::Off,
+                ReplicaTls::Encrypt => BackendTls::Unverified,
+                ReplicaTls::Verify => BackendTls::Verified(section.tls_ca_file.clone()),
+            },
+        });
+    let sections: Vec<_> = sections.collect();
+    let default_section = match (&replicas.default_section, sections.first()) {
+        (Some(section), _) => section.clone(),
+        (None, Some(first)) => first.name.clone(),
+        (None, None) => String::new(),
+    };
+    Ok(Gateway {
+        control: settings.data_dir.replicas_socket(),
+        state_dir: settings.data_dir.replicas_state(),
+        listen: replicas.listen.into_iter().collect(),
+        sections,
+        default_section,
+        accounts: accounts
+            .into_iter()
+            .map(|(name, password)| Account { name, password })
+            .collect(),
+        sharing: if replicas.shared_account {
+            Sharing::Everybody
+        } else {
+            Sharing::Never
+        },
+        map: match (replicas.map, replicas.dblists.as_deref()) {
+            (ReplicaMap::Dblists, Some(place)) if place.starts_with('/') => {
+                MapSource::Directory(PathBuf::from(place))
+            }
+            (ReplicaMap::Dblists, Some(place)) => MapSource::Address {
+                base: place.to_owned(),
+                fetch: fetch()?,
+            },
+            (ReplicaMap::Table, _) => MapSource::Table,
+            (ReplicaMap::Dblists | ReplicaMap::Settings, _) => MapSource::Settings,
+        },
+        map_refresh: replicas.map_refresh,
+        tls: match (
+            replicas.tls,
+            &replicas.tls_certificate_file,
+            &replicas.tls_key_file,
+        ) {
+            (ReplicaClientTls::Files, Some(certificate), Some(key)) => ClientTls::Files {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            },
+            (ReplicaClientTls::Own, ..) => ClientTls::Own,
+            (ReplicaClientTls::Off | ReplicaClientTls::Files, ..) => ClientTls::Off,
+        },
+        limits: Limits {
+            connections: replicas.connections,
+            queue: replicas.queue,
+            queue_timeout: replicas.queue_timeout,
+            statement_timeout: replicas.statement_timeout,
+            result_bytes: replicas.result_limit.map(|size| size.bytes()),
+            statement_bytes: usize::try_from(replicas.statement_limit.bytes()).unwrap_or(64 << 20),
+            idle_timeout: replicas.idle_timeout,
+            slow: replicas.slow,
+            connect_timeout: replicas.connect_timeout,
+        },
+        check_interval: replicas.check_interval,
+        max_lag: replicas.max_lag,
+    })
+}
+
+fn fetch() -> Result<Fetch, Failure> {
+    let client = reqwest::Client::builder()
+        .timeout(FETCH)
+        .user_agent(concat!("Holt/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| Failure::unavailable(format!("no addresses can be asked: {error}")))?;
+    Ok(Arc::new(move |address: String| {
+        let client = client.clone();
+        async move {
+            let asked = async {
+                let answer = client.get(&address).send().await?.error_for_status()?;
+                answer.text().await
+            };
+            asked.await.map_err(|error| crate::error_chain(&error))
+        }
+        .boxed()
+    }))
+}

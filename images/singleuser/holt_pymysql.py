@@ -1,0 +1,60 @@
+"""Lets `pymysql.connect()`, and what is built on it, reach the replicas with nothing said, as the command `mariadb` does.
+
+`mariadb` reads ~/.my.cnf and the environment by itself; PyMySQL reads neither. So where a caller names no server, no user and no file,
+the environment's is meant; and where they name one of Toolforge's servers, its port is. What is said is never changed.
+"""
+
+import os
+import sys
+
+DOMAIN = ".db.svc.wikimedia.cloud"
+
+
+def complete(named, env=os.environ):
+    """Adds what was left out of the arguments of a connection, if it is one to the replicas."""
+    ours, host = env.get("MYSQL_HOST"), named.get("host")
+    if not ours or named.get("unix_socket") or named.get("read_default_file") or named.get("read_default_group"):
+        return
+    if not host and not any(named.get(key) for key in ("user", "password", "passwd", "port")):
+        named.update(host=ours, user=env.get("MYSQL_USERNAME"), password=env.get("MYSQL_PASSWORD"))
+        host = ours
+    if host and (host == ours or host.endswith(DOMAIN)) and not named.get("port"):
+        named["port"] = int(env.get("MYSQL_PORT") or 3306)
+
+
+def wrap(connection):
+    """Lets a class of connections begin with what was left out."""
+    begin = connection.__init__
+
+    def __init__(self, *arguments, **named):
+        complete(named)
+        begin(self, *arguments, **named)
+
+    __init__.__doc__, __init__.__wrapped__ = begin.__doc__, begin
+    connection.__init__ = __init__
+
+
+class Finder:
+    """Waits for PyMySQL to be imported, and costs nothing until then."""
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name != "pymysql.connections":
+            return None
+        sys.meta_path.remove(cls)
+        from importlib.util import find_spec
+
+        spec = find_spec(name)
+        if spec is None or spec.loader is None:
+            return spec
+        run = spec.loader.exec_module
+
+        def exec_module(module):
+            run(module)
+            wrap(module.Connection)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+sys.meta_path.insert(0, Finder)

@@ -1,0 +1,175 @@
+//! Where clients come in.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::session::Talk;
+use super::settings::ClientTls;
+use super::{Gateway, login, metrics};
+use crate::http::{PlainSocket, Socket};
+use crate::tls::{self, Clients, Files, Names};
+
+/// Who knocks must say who it is within so long.
+const LOGIN: Duration = Duration::from_secs(10);
+/// Between two tries to listen where the hub wants it.
+const AGAIN: Duration = Duration::from_secs(1);
+/// So many may stand at the door at once.
+const AT_THE_DOOR: usize = 512;
+
+/// Options of TLS for clients, as the settings call them.
+const NAMES: Names = Names {
+    key: "replicas.tls_key_file",
+    cert: "replicas.tls_certificate_file",
+    ca: "",
+    passphrase: None,
+};
+
+/// What clients are shown, with the certificate's SHA-256 where it is our own.
+pub(super) fn client_tls(
+    wanted: &ClientTls,
+) -> anyhow::Result<(Option<TlsAcceptor>, Option<[u8; 32]>)> {
+    match wanted {
+        ClientTls::Off => Ok((None, None)),
+        ClientTls::Files { certificate, key } => {
+            let files = Files {
+                names: &NAMES,
+                key: Some(key),
+                cert: Some(certificate),
+                ca: None,
+                passphrase: None,
+            };
+            let acceptor = tls::acceptor(&files, Clients::Anybody, tls::EVERY_VERSION)?;
+            Ok((acceptor, None))
+        }
+        ClientTls::Own => {
+            let key = KeyPair::generate().context("no key can be made")?;
+            let params =
+                CertificateParams::new(vec!["holt-replicas".to_owned(), "localhost".to_owned()])
+                    .context("no certificate can be made")?;
+            let made = params
+                .self_signed(&key)
+                .context("no certificate can be made")?;
+            let der: CertificateDer<'static> = made.der().clone();
+            let fingerprint = Sha256::digest(&der).into();
+            let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+            let acceptor = tls::own_acceptor(der, key)?;
+            Ok((Some(acceptor), Some(fingerprint)))
+        }
+    }
+}
+
+/// Opens what the settings say.
+pub(super) fn open(gateway: &Gateway) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in &gateway.settings.listen {
+        let listener = crate::listen::open_alone(*address)
+            .and_then(TcpListener::from_std)
+            .with_context(|| format!("the replica gateway cannot listen on {address}"))?;
+        add(gateway, listener.local_addr()?);
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn add(gateway: &Gateway, address: SocketAddr) {
+    gateway
+        .listening
+        .lock()
+        .expect("no panic under this lock")
+        .push(address);
+}
+
+/// Keeps a listener where the hub wants one, from when it can be opened.
+pub(super) async fn keep_wanted(gateway: Arc<Gateway>) {
+    let mut changed = gateway.wanted.subscribe();
+    loop {
+        let wanted = *changed.borrow_and_update();
+        let serving = async {
+            let Some(address) = wanted else {
+                return std::future::pending().await;
+            };
+            if gateway.listening().contains(&address) {
+                return std::future::pending().await;
+            }
+            let mut told = false;
+            loop {
+                match crate::listen::open_ahead(address).and_then(TcpListener::from_std) {
+                    Ok(listener) => {
+                        tracing::info!(%address, "The replica gateway listens where the hub wants it");
+                        add(&gateway, address);
+                        accept(Arc::clone(&gateway), listener).await;
+                    }
+                    Err(error) => {
+                        if !std::mem::replace(&mut told, true) {
+                            tracing::warn!(%address, %error, "The replica gateway cannot listen where the hub wants it, and tries again");
+                        }
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = serving => {}
+            _ = changed.changed() => {}
+            () = gateway.stop.cancelled() => return,
+        }
+        if let Some(address) = wanted
+            && !gateway.settings.listen.contains(&address)
+        {
+            gateway
+                .listening
+                .lock()
+                .expect("no panic under this lock")
+                .retain(|is| *is != address);
+        }
+    }
+}
+
+/// Takes clients in until the gateway ends.
+pub(super) async fn accept(gateway: Arc<Gateway>, listener: TcpListener) {
+    let door = Arc::new(tokio::sync::Semaphore::new(AT_THE_DOOR));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = gateway.stop.cancelled() => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "A client could not be taken in");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        // Too many at the door: who comes now is not even greeted, so that those who are there get through.
+        let Ok(standing) = Arc::clone(&door).try_acquire_owned() else {
+            continue;
+        };
+        let gateway = Arc::clone(&gateway);
+        let tasks = gateway.tasks.clone();
+        tasks.spawn(async move {
+            let socket = Socket::from(PlainSocket::tcp(stream));
+            // Boxed: a client that rests does not hold what its handshake needed.
+            let entering = Box::pin(timeout(LOGIN, login::enter(&gateway, socket, peer.ip())));
+            let entered = entering.await;
+            drop(standing);
+            match entered {
+                Ok(Ok(entered)) => Talk::new(gateway, entered, peer.ip()).serve().await,
+                Ok(Err(error)) => {
+                    metrics::refused();
+                    tracing::debug!(%peer, %error, "A client was not let in");
+                }
+                Err(_) => tracing::debug!(%peer, "A client did not say who it is in time"),
+            }
+        });
+    }
+}

@@ -1,0 +1,277 @@
+//! One command at a backend: sent, and its answer passed on as it comes, in the task that owns both connections.
+//!
+//! Errors are held back, so that the session may say them in its own words.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Sleep, sleep};
+
+use super::Gateway;
+use super::answer::{Step, Walk};
+use super::packet::{HEADER, SqlError};
+use super::reach::{Link, stop_statement};
+use super::sessions::{Order, Session};
+use super::wire::Wire;
+
+/// So long may a statement go on that was told to end.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The whole answer was passed on.
+    Answered,
+    /// The backend says no; the client has not been told.
+    Refused(SqlError),
+    /// The backend is gone, or does not keep to the protocol.
+    BackendGone(&'static str),
+    /// The client is gone.
+    ClientGone,
+    /// The session must end, or the statement did not end when it was told to.
+    Ordered(Order),
+}
+
+/// Why a statement is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It was told to.
+    Order(Order),
+    /// Its result is too large.
+    TooLarge(u64),
+}
+
+/// A command under way.
+pub(crate) struct Exchange<'a> {
+    pub(crate) gateway: &'a Arc<Gateway>,
+    pub(crate) session: &'a Session,
+    pub(crate) client: &'a mut Wire,
+    pub(crate) link: &'a mut Link,
+    /// The most bytes of the answer.
+    pub(crate) most: Option<u64>,
+    /// Why it was stopped, if it was.
+    pub(crate) stopped: Option<Why>,
+    ending: Option<Pin<Box<Sleep>>>,
+    bytes: u64,
+}
+
+enum Event {
+    More,
+    BackendGone,
+    ClientGone,
+    Order(Order),
+    OutOfPatience,
+}
+
+impl<'a> Exchange<'a> {
+    pub(crate) fn new(
+        gateway: &'a Arc<Gateway>,
+        session: &'a Session,
+        client: &'a mut Wire,
+        link: &'a mut Link,
+        most: Option<u64>,
+    ) -> Self {
+        Self {
+            gateway,
+            session,
+            client,
+            link,
+            most,
+            stopped: None,
+            ending: None,
+            bytes: 0,
+        }
+    }
+
+    /// Sends the command, and passes its answer on to the end that `walk` finds.
+    pub(crate) async fn run(&mut self, request: &[u8], walk: &mut Walk) -> End {
+        if let Err(end) = self.send(request).await {
+            return end;
+        }
+        loop {
+            if !self.link.backend.wire.inbox.is_empty() {
+                let bytes = self.link.backend.wire.inbox.bytes_mut();
+                let step = walk.step(bytes);
+                self.session.rows.store(walk.rows, Ordering::Relaxed);
+                let (count, end) = match step {
+                    Step::More(count) => (count, None),
+                    Step::End(count) => (count, Some(End::Answered)),
+                    Step::Error(before, length) => {
+                        let error = SqlError::read(&bytes[before + HEADER..before + length]);
+                        let error = error.unwrap_or_else(|| {
+                            SqlError::new(1105, b"HY000", "an error that makes no sense")
+                        });
+                        (before, Some(End::Refused(error)))
+                    }
+                    Step::Broken(why) => return End::BackendGone(why),
+                };
+                if let Err(end) = self.pass_on(count).await {
+                    return end;
+                }
+                match end {
+                    Some(End::Refused(error)) => {
+                        // An error is the last that comes.
+                        self.link.backend.wire.inbox.clear();
+                        return End::Refused(error);
+                    }
+                    Some(end) => return end,
+                    None => {}
+                }
+            }
+            match self.next_event().await {
+                Event::More => {}
+                Event::BackendGone => return End::BackendGone("the connection to it broke"),
+                Event::ClientGone => return End::ClientGone,
+                Event::Order(order) => {
+                    if let Some(end) = self.obey(Why::Order(order)) {
+                        return end;
+                    }
+                }
+                Event::OutOfPatience => return self.out_of_patience(),
+            }
+        }
+    }
+
+    async fn send(&mut self, request: &[u8]) -> Result<(), End> {
+        let mut at = 0;
+        while at < request.len() {
+            let written = poll_fn(|cx| {
+                if let Poll::Ready(written) = self.link.backend.wire.poll_write(cx, &request[at..])
+                {
+                    return Poll::Ready(Ok(written));
+                }
+                self.session.poll_order(cx).map(Err)
+            })
+            .await;
+            match written {
+                Ok(Ok(count)) => at += count,
+                Ok(Err(_)) => return Err(End::BackendGone("the connection to it broke")),
+                Err(order) => return Err(End::Ordered(order)),
+            }
+        }
+        if matches!(self.link.backend.wire.socket, crate::http::Socket::Tls(_))
+            && self.link.backend.wire.write(&[]).await.is_err()
+        {
+            return Err(End::BackendGone("the connection to it broke"));
+        }
+        Ok(())
+    }
+
+    async fn next_event(&mut self) -> Event {
+        poll_fn(|cx| {
+            match self.link.backend.wire.poll_more(cx) {
+                Poll::Ready(Ok(true)) => return Poll::Ready(Event::More),
+                Poll::Ready(_) => return Poll::Ready(Event::BackendGone),
+                Poll::Pending => {}
+            }
+            if let Some(event) = self.poll_told(cx) {
+                return Poll::Ready(event);
+            }
+            if self.client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Event::ClientGone);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn poll_told(&mut self, cx: &mut std::task::Context<'_>) -> Option<Event> {
+        if let Poll::Ready(order) = self.session.poll_order(cx)
+            && (self.stopped.is_none() || order.ends())
+        {
+            return Some(Event::Order(order));
+        }
+        if let Some(ending) = &mut self.ending
+            && Future::poll(ending.as_mut(), cx).is_ready()
+        {
+            return Some(Event::OutOfPatience);
+        }
+        None
+    }
+
+    /// Begins to stop the statement; an end of the whole session is at once.
+    fn obey(&mut self, why: Why) -> Option<End> {
+        if let Why::Order(order) = why
+            && order.ends()
+        {
+            return Some(End::Ordered(order));
+        }
+        if self.stopped.is_none() {
+            self.stopped = Some(why);
+            self.ending = Some(Box::pin(sleep(ENDING)));
+            stop_statement(self.gateway, self.link);
+        }
+        None
+    }
+
+    fn out_of_patience(&self) -> End {
+        match self.stopped {
+            Some(Why::Order(order)) => End::Ordered(order),
+            _ => End::Ordered(Order::StopAsked),
+        }
+    }
+
+    /// Passes on the first bytes that came from the backend.
+    async fn pass_on(&mut self, count: usize) -> Result<(), End> {
+        self.bytes += count as u64;
+        self.session.bytes.store(self.bytes, Ordering::Relaxed);
+        if let Some(most) = self.most
+            && self.bytes > most
+        {
+            drop(self.obey(Why::TooLarge(most)));
+        }
+        if count == 0 {
+            return Ok(());
+        }
+        if !self.client.is_plain() {
+            let written = self
+                .client
+                .write(&self.link.backend.wire.inbox.bytes()[..count])
+                .await;
+            self.link.backend.wire.inbox.consume(count);
+            return written.map_err(|_| End::ClientGone);
+        }
+        let mut left = count;
+        while left > 0 {
+            let event = poll_fn(|cx| {
+                let bytes = &self.link.backend.wire.inbox.bytes()[..left];
+                match self.client.poll_write(cx, bytes) {
+                    Poll::Ready(written) => return Poll::Ready(Ok(written)),
+                    Poll::Pending => {}
+                }
+                match self.poll_told(cx) {
+                    Some(event) => Poll::Ready(Err(event)),
+                    None => Poll::Pending,
+                }
+            })
+            .await;
+            match event {
+                Ok(Ok(written)) => {
+                    self.link.backend.wire.inbox.consume(written);
+                    left -= written;
+                }
+                Ok(Err(_)) => return Err(End::ClientGone),
+                Err(Event::Order(order)) => {
+                    if let Some(end) = self.obey(Why::Order(order)) {
+                        // In the middle of a packet nothing more can be told.
+                        return Err(if matches!(end, End::Ordered(_)) {
+                            End::ClientGone
+                        } else {
+                            end
+                        });
+                    }
+                }
+                Err(Event::OutOfPatience) => return Err(End::ClientGone),
+                Err(_) => {}
+            }
+        }
+        if matches!(self.client.socket, crate::http::Socket::Tls(_)) {
+            self.client.write(&[]).await.map_err(|_| End::ClientGone)?;
+        }
+        Ok(())
+    }
+}
