@@ -70,12 +70,22 @@ fn template() -> &'static Path {
     })
 }
 
-/// A directory of these tests, gone with the machine's temporary files; servers of an earlier run may have left theirs.
+/// A directory of these tests. What earlier runs left is taken away: nothing ends a process that could do it at its own end.
 pub(crate) fn scratch() -> &'static Path {
     static SCRATCH: OnceLock<tempfile::TempDir> = OnceLock::new();
     let made = SCRATCH.get_or_init(|| {
+        const PREFIX: &str = "holt-replica-";
+        for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let owner = name
+                .strip_prefix(PREFIX)
+                .and_then(|rest| rest.split('-').next());
+            if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
         let made = tempfile::Builder::new()
-            .prefix("holt-replica-")
+            .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir()
             .unwrap();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -141,6 +151,10 @@ impl Database {
     fn run(&self, options: &[&str]) {
         let mut command = Command::new("setpriv");
         // It ends with the tests, however these end.
+        if is_root() {
+            // Not by the server's own option: a change of user takes the signal away.
+            command.args(["--reuid=mysql", "--regid=mysql", "--clear-groups"]);
+        }
         command
             .args(["--pdeathsig", "KILL", "--"])
             .arg(program("mariadbd"));
@@ -161,9 +175,6 @@ impl Database {
         command.arg(format!("--socket={}", self.socket().display()));
         command.arg(format!("--port={}", self.port));
         command.args(options);
-        if is_root() {
-            command.arg("--user=mysql");
-        }
         let log = std::fs::File::create(self.directory.join("log")).unwrap();
         command.stdout(Stdio::null()).stderr(log);
         let (tell, told) = std::sync::mpsc::channel();

@@ -287,3 +287,64 @@ fn the_example_is_lawful_with_every_mark_taken_away() {
     let settings = load(&text, &[]).unwrap_or_else(|problems| panic!("{problems:#?}"));
     assert_eq!(settings.server, ServerSettings::default());
 }
+
+#[test]
+fn replica_accounts_and_sections_belong_together() {
+    let section = "[replica_section.s1]\nbackends = [\"db:3306\"]\n";
+    let environment = [("HOLT__REPLICAS__ACCOUNTS", "u1 a b;# none;u2 c")];
+    let settings = load(section, &environment).unwrap();
+    assert!(settings.replicas.is_on());
+    let accounts = settings.replica_accounts().unwrap();
+    let names: Vec<&str> = accounts.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["u1", "u2"]);
+    assert!(settings.replica_note().unwrap().contains("2 users"));
+    assert!(!format!("{settings:?}").contains("a b"));
+    let shared = format!("[replicas]\nshared_account = true\n{section}");
+    let note = load(&shared, &environment).unwrap().replica_note();
+    assert!(note.unwrap().contains("see each other's queries"));
+
+    for (text, variables, wanted) in [
+        ("", &environment[..], "no replica server"),
+        (section, &[][..], "no account to use"),
+        (
+            "[replica_section.s1]\nbackends = [\"db\"]",
+            &environment[..],
+            "\"db\" is not a host with a port",
+        ),
+        (
+            "[replica_section.s1]",
+            &environment[..],
+            "the section has no server",
+        ),
+        (
+            "[replicas]\nmap = \"dblists\"\n[replica_section.s1]\nbackends = [\"db:1\"]",
+            &environment[..],
+            "nothing says where the dblists are",
+        ),
+        (
+            "[replicas]\ndefault_section = \"s9\"\n[replica_section.s1]\nbackends = [\"db:1\"]",
+            &environment[..],
+            "no section \"s9\"",
+        ),
+        (
+            "[replicas]\nconnections = 0\n[replica_section.s1]\nbackends = [\"db:1\"]",
+            &environment[..],
+            "0 connections",
+        ),
+        (
+            "[replicas]\naccounts = \"u p\"",
+            &[][..],
+            "must not stand in the settings file",
+        ),
+    ] {
+        let problems = load(text, variables).unwrap_err().join("\n");
+        assert!(problems.contains(wanted), "{text}: {problems}");
+        assert!(!problems.contains("a b"), "{problems}");
+    }
+    let twice = load(section, &[("HOLT__REPLICAS__ACCOUNTS", "u1 a;u1 b")]).unwrap();
+    let mistake = twice.replica_accounts().unwrap_err();
+    assert!(
+        mistake.contains("line 2") && mistake.contains("u1 stands there twice"),
+        "{mistake}"
+    );
+}

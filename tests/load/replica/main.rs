@@ -83,7 +83,8 @@ fn main() {
         (arguments.rounds, arguments.statements, arguments.idle) = (1, 200, 50);
     }
     let server = Database::start("load", &["enwiki_p", "meta_p"], &["--max-connections=4000"]);
-    server.root("create user load@'%' identified by 'load'; grant select on `%\\_p`.* to load@'%'");
+    server
+        .root("create user bench@'%' identified by 'load'; grant select on `%\\_p`.* to bench@'%'");
     let mut world = World::start(Plan {
         first: &server,
         first_settings: "databases = [\"enwiki_p\", \"meta_p\"]",
@@ -117,11 +118,11 @@ fn main() {
         p99: Vec::new(),
     };
     let mut sides = [
-        side("direct", address(server.port), "load", "load", None),
+        side("direct", address(server.port), "bench", "load", None),
         side(
             "haproxy",
             address(port),
-            "load",
+            "bench",
             "load",
             Some(haproxy.0.id()),
         ),
