@@ -6,6 +6,7 @@ mod check;
 mod doctor;
 mod down;
 mod exit;
+mod node;
 mod people;
 mod roles;
 mod signals;
@@ -89,6 +90,13 @@ enum Command {
     Hub(roles::HubArgs),
     /// Role: the proxy, when something else supervises.
     Proxy(Box<holt_proxy::cli::Args>),
+    /// Role: keep the mounts of `[mount.<name>]`. Needs the rights of root, and runs beside a hub that has none.
+    ///
+    /// Each mount is watched, taken away when it is ill and mounted again. When this ends, mounts stay; --unmount takes them away.
+    Node(node::NodeArgs),
+    /// One piece of work of `holt node`, in a process of its own.
+    #[command(hide = true)]
+    NodeHand,
 }
 
 impl Place {
@@ -176,6 +184,8 @@ impl Command {
             Self::User(user) => user.run().await,
             Self::Hub(arguments) => roles::hub(arguments).await,
             Self::Proxy(arguments) => roles::proxy(*arguments).await,
+            Self::Node(arguments) => node::run(arguments).await,
+            Self::NodeHand => Ok(crate::node::hand()?),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! The settings themselves stand in [`section`]; rules between several of them stand here.
 
 mod data_dir;
+mod mounts;
 mod problem;
 mod providers;
 pub mod reference;
@@ -18,11 +19,12 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 pub use data_dir::{DataDir, DataDirError};
+pub use mounts::{Entry, Folder, folders};
 pub use problem::{Place, Problem};
 pub use section::{
     AccessSettings, AuthStateSettings, Callback, DockerSettings, HomeKind, HomePath, HubSettings,
-    Isolation, LocalLogin, LockCheckSettings, LogFormat, LogSettings, Protocol, ProviderKind,
-    ProviderSettings, ProxySettings, ServerSettings, Signature, SpawnerKind, SpawnerSettings,
+    Isolation, LocalLogin, LockCheckSettings, LogFormat, LogSettings, MountSettings,
+    NodeSettings, Protocol, ProviderKind, ProviderSettings, ProxySettings, ServerSettings, Signature, SpawnerKind, SpawnerSettings,
 };
 use written::{Written, whole_key};
 
@@ -69,6 +71,10 @@ pub struct Settings {
     pub docker: DockerSettings,
     /// `[proxy]`.
     pub proxy: ProxySettings,
+    /// `[node]`.
+    pub node: NodeSettings,
+    /// `[mount.<name>]`, in the order of their names.
+    pub mounts: Vec<(String, MountSettings)>,
     /// `[log]`.
     pub log: LogSettings,
 }
@@ -104,8 +110,15 @@ impl Settings {
             let settings = ProviderSettings::read_of(&mut written, &name);
             (name, settings)
         });
+        let providers = providers.collect();
+        let mounts = written.names("mount").into_iter().map(|name| {
+            let settings = MountSettings::read_of(&mut written, &name);
+            (name, settings)
+        });
         let settings = Self {
-            providers: providers.collect(),
+            mounts: mounts.collect(),
+            providers,
+            node: NodeSettings::read(&mut written),
             access: AccessSettings::read(&mut written),
             lock_check: LockCheckSettings::read(&mut written),
             auth_state: AuthStateSettings::read(&mut written),
@@ -129,6 +142,7 @@ impl Settings {
     /// The rules between settings, and limits that a kind of value cannot know.
     fn check_rules(&self, written: &mut Written<'_>) {
         self.check_providers(written);
+        self.check_mounts(written);
         let mut refuse = |section: &'static str, key: &'static str, reason: String, fix: &str| {
             refuse_in(written, (section, ""), key, reason, fix);
         };
