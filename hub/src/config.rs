@@ -23,8 +23,9 @@ pub use mounts::{Entry, Folder, folders};
 pub use problem::{Place, Problem};
 pub use section::{
     AccessSettings, AuthStateSettings, Callback, DockerSettings, HomeKind, HomePath, HubSettings,
-    Isolation, LocalLogin, LockCheckSettings, LogFormat, LogSettings, MountSettings,
-    NodeSettings, Protocol, ProviderKind, ProviderSettings, ProxySettings, ServerSettings, Signature, SpawnerKind, SpawnerSettings,
+    Isolation, LocalLogin, LockCheckSettings, LogFormat, LogSettings, MountSettings, NodeSettings,
+    Protocol, ProviderKind, ProviderSettings, ProxySettings, ServerSettings, Signature,
+    SpawnerKind, SpawnerSettings,
 };
 use written::{Written, whole_key};
 

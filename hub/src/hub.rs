@@ -23,7 +23,7 @@ use crate::error_chain;
 use crate::http::{HttpSettings, HubState};
 use crate::oauth_provider::{EnvInput, ServerClient};
 use crate::routes::Routes;
-use crate::servers::{Credentials, Parts, ServerRow, ServerSettings, Servers};
+use crate::servers::{Credentials, MountUsers, Parts, ServerRow, ServerSettings, Servers};
 use crate::socket::SocketError;
 use crate::spawner::docker::{self, DockerSpawner};
 use crate::spawner::process::{ProcessSettings, ProcessSpawner};
@@ -360,7 +360,36 @@ fn server_settings(settings: &Settings) -> ServerSettings {
         port: default.port,
         environment: server.environment.clone(),
         default_url: server.default_url.clone(),
+        mounts: mount_users(settings),
     }
+}
+
+fn mount_users(settings: &Settings) -> MountUsers {
+    let mounts = settings.mounts.iter();
+    MountUsers(
+        mounts
+            .map(|(name, mount)| (name.clone(), mount.users.clone()))
+            .collect(),
+    )
+}
+
+/// The folders of mounts as the spawner is told of them.
+fn shares(settings: &Settings) -> Vec<docker::Share> {
+    let directory = crate::node::directory(settings);
+    let shares = config::folders(&settings.mounts).into_iter().map(|folder| {
+        let mut mounts: Vec<_> = folder
+            .entries
+            .values()
+            .map(|entry| entry.mount().to_owned())
+            .collect();
+        mounts.dedup();
+        docker::Share {
+            source: directory.join(&folder.name),
+            target: folder.path,
+            mounts,
+        }
+    });
+    shares.collect()
 }
 
 /// What the Docker spawner is told of the settings.
@@ -374,6 +403,7 @@ pub(crate) fn docker_settings(settings: &Settings) -> docker::DockerSettings {
             ipnet::IpNet::V4(subnet) => Some(subnet),
             ipnet::IpNet::V6(_) => None,
         }),
+        shares: shares(settings),
         stop_grace: settings.server.stop_grace,
         log_bytes: docker.log_size.bytes(),
         homes: match docker.home {
@@ -396,6 +426,8 @@ fn http_settings(settings: &Settings) -> HttpSettings {
         session_idle: settings.hub.session_idle,
         announce_version: settings.hub.announce_version.clone(),
         named_servers: settings.server.named_servers_per_user > 0,
+        mounts: crate::node::directory(settings),
+        mount_users: mount_users(settings),
         metrics_open: settings.hub.metrics_open,
         ..HttpSettings::default()
     }

@@ -11,6 +11,7 @@ pub mod http;
 pub mod hub;
 pub mod login;
 pub mod metrics;
+mod mountinfo;
 pub mod node;
 pub mod oauth_provider;
 pub mod routes;

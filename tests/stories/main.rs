@@ -5,6 +5,7 @@
 mod bad_input;
 mod browser;
 mod crash;
+mod dumps;
 mod first_steps;
 mod images;
 mod inside;

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::UNAVAILABLE;
 use super::signals::Signals;
 use super::{Failure, Place};
+use crate::config::Settings;
 use crate::node::NodeError;
 use crate::telemetry;
 
@@ -34,6 +35,19 @@ pub(super) async fn run(arguments: NodeArgs) -> Result<(), Failure> {
         () = signals.first() => stop.cancel(),
     }
     Ok(node.await?)
+}
+
+/// The command that an operator runs for the node.
+pub(super) fn how_to_run(settings: &Settings) -> String {
+    let mut line = format!(
+        "sudo holt node --data-dir {}",
+        settings.data_dir.path().display()
+    );
+    if let Some(file) = &settings.file {
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        line.push_str(&format!(" --config {}", file.display()));
+    }
+    line
 }
 
 impl From<NodeError> for Failure {

@@ -10,8 +10,23 @@ use super::{MountSettings, Settings, refuse_in};
 
 /// Folders of a server's own that hold more than mounts, or that the starter needs.
 const TAKEN: [&str; 17] = [
-    "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/root", "/run", "/sbin",
-    "/srv/paws", "/sys", "/tmp", "/usr", "/var",
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/lib",
+    "/lib64",
+    "/opt",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/srv/paws",
+    "/sys",
+    "/tmp",
+    "/usr",
+    "/var",
 ];
 
 /// A folder that servers see, with mounts and links in it.
@@ -175,7 +190,9 @@ impl Settings {
                         if other.users != mount.users {
                             refuse(
                                 "users",
-                                format!("{folder} has another mount, which is for other people: a folder is given as a whole"),
+                                format!(
+                                    "{folder} has another mount, which is for other people: a folder is given as a whole"
+                                ),
                                 "Write the same users, or give one of them another folder",
                             );
                         }
@@ -265,8 +282,22 @@ fn check_source(mount: &MountSettings, refuse: &mut impl FnMut(&'static str, Str
             );
         } else if matches!(
             name,
-            "ro" | "rw" | "exec" | "noexec" | "suid" | "dev" | "bind" | "rbind" | "remount" | "move"
-                | "shared" | "private" | "slave" | "user" | "users" | "owner" | "group"
+            "ro" | "rw"
+                | "exec"
+                | "noexec"
+                | "suid"
+                | "dev"
+                | "bind"
+                | "rbind"
+                | "remount"
+                | "move"
+                | "shared"
+                | "private"
+                | "slave"
+                | "user"
+                | "users"
+                | "owner"
+                | "group"
         ) {
             refuse(
                 "options",
@@ -369,7 +400,16 @@ mod tests {
     fn only_plain_paths_in_a_folder_are_taken() {
         assert_eq!(split("/mnt/nfs/dumps"), Some(("/mnt/nfs", "dumps")));
         for path in [
-            "", "/", "/mnt", "mnt/x", "/mnt/../x", "/mnt//x", "/mnt/x/", "/mnt/a+b", "/mnt/a b", "/mnt/.x",
+            "",
+            "/",
+            "/mnt",
+            "mnt/x",
+            "/mnt/../x",
+            "/mnt//x",
+            "/mnt/x/",
+            "/mnt/a+b",
+            "/mnt/a b",
+            "/mnt/.x",
         ] {
             assert_eq!(split(path), None, "{path:?}");
         }

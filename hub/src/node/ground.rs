@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
 
 use super::NodeError;
-use super::table::Table;
 use crate::config::{Entry, Folder};
+use crate::mountinfo::Table;
 
 /// Where mounts are made before they are moved to their places. Containers never see it.
 const STAGING: &str = ".staging";
@@ -136,10 +136,15 @@ impl Ground {
         let table = Table::read()?;
         let depth = self.path.components().count() + 2;
         let staging = self.path.join(STAGING);
-        let points = table.below(&self.path).into_iter().map(|mount| &mount.point);
+        let points = table
+            .below(&self.path)
+            .into_iter()
+            .map(|mount| &mount.point);
         Ok(points
             .filter(|point| {
-                point.components().count() == depth && !point.starts_with(&staging) && !wanted(point)
+                point.components().count() == depth
+                    && !point.starts_with(&staging)
+                    && !wanted(point)
             })
             .cloned()
             .collect())

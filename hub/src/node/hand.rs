@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use serde::{Deserialize, Serialize};
 
-use super::table::{Mounted, Table};
+use crate::mountinfo::{Mounted, Table};
 
 /// Directory entries that an asker reads: enough to make the file system look.
 const ENTRIES: usize = 16;
@@ -268,11 +268,19 @@ fn shut(staging: &Path, access: Access) -> Result<(), Trouble> {
         flags.set(MountFlags::NOATIME, mount.has("noatime"));
         flags.set(MountFlags::NODIRATIME, mount.has("nodiratime"));
         flags.set(MountFlags::RELATIME, mount.has("relatime"));
-        rustix::mount::mount_remount(&mount.point, flags, "")
-            .map_err(|errno| failed(&format!("{}: its flags cannot be set", mount.point.display()), errno))?;
+        rustix::mount::mount_remount(&mount.point, flags, "").map_err(|errno| {
+            failed(
+                &format!("{}: its flags cannot be set", mount.point.display()),
+                errno,
+            )
+        })?;
     }
     // Asked again: a flag that was not taken would be noticed by nobody.
-    match table()?.within(staging).iter().find(|mount| !access.is_kept_by(mount)) {
+    match table()?
+        .within(staging)
+        .iter()
+        .find(|mount| !access.is_kept_by(mount))
+    {
         Some(mount) => Err(Trouble::Failed(format!(
             "{} did not take its flags",
             mount.point.display()
@@ -316,7 +324,9 @@ fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
 /// The place must be an empty directory with nothing mounted: what is there would be hidden.
 fn must_be_free(place: &Path) -> Result<(), Trouble> {
     if table()?.at(place).is_some() {
-        return Err(Trouble::Failed("something is mounted there already".to_owned()));
+        return Err(Trouble::Failed(
+            "something is mounted there already".to_owned(),
+        ));
     }
     let refused = |reason: &str| {
         Trouble::Refused(format!(
@@ -352,7 +362,9 @@ fn take_away(place: &Path, reads: Reads) -> Result<(), Trouble> {
             Err(errno) => return Err(failed("it cannot be taken away", errno)),
         }
     }
-    Err(Trouble::Failed("there is no end to what is mounted there".to_owned()))
+    Err(Trouble::Failed(
+        "there is no end to what is mounted there".to_owned(),
+    ))
 }
 
 fn table() -> Result<Table, Trouble> {

@@ -15,10 +15,9 @@ mod hand;
 mod hands;
 mod status;
 mod submounts;
-mod table;
 mod watch;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +31,6 @@ pub use self::status::{Condition, MountStatus, Status, directory, now};
 use self::ground::Ground;
 use self::hand::{Job, Reads};
 use self::hands::{Hands, Outcome};
-use self::table::Table;
 use self::watch::{Board, Watch};
 use crate::config::{Entry, Settings, folders};
 
@@ -146,10 +144,4 @@ async fn clear(ground: &Ground, folders: &[crate::config::Folder]) {
             }
         }
     }
-}
-
-/// Whether what is mounted in `directory` reaches containers that have it: it is, or lies in, a shared mount of this process's view.
-#[must_use]
-pub fn is_shared(directory: &Path) -> bool {
-    Table::read().is_ok_and(|table| table.of(directory).is_some_and(|mount| mount.is_shared))
 }

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::table::{Mounted, Table};
+use crate::mountinfo::{Mounted, Table};
 
 /// What has to be done to have below `place` what is below `source`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,8 @@ pub(super) struct Difference {
 pub(super) fn difference(table: &Table, source: &Path, place: &Path) -> Difference {
     let theirs = by_path(table, source);
     let ours = by_path(table, place);
-    let is_same = |one: &Mounted, other: &Mounted| one.device == other.device && one.root == other.root;
+    let is_same =
+        |one: &Mounted, other: &Mounted| one.device == other.device && one.root == other.root;
     let mut difference = Difference::default();
     for (path, mount) in &ours {
         let kept = theirs

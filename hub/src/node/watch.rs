@@ -17,8 +17,8 @@ use super::hand::{Access, Job, Make, reads_of};
 use super::hands::{Hands, Outcome};
 use super::status::{Condition, MountStatus, Status, boot, holds, now};
 use super::submounts::difference;
-use super::table::Table;
 use crate::config::{Folder, MountSettings, NodeSettings, Settings};
+use crate::mountinfo::Table;
 
 /// The first pause before a mount is tried again.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -55,12 +55,18 @@ impl Board {
 
     fn put(&self, mount: &MountStatus) {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        match status.mounts.iter_mut().find(|known| known.name == mount.name) {
+        match status
+            .mounts
+            .iter_mut()
+            .find(|known| known.name == mount.name)
+        {
             Some(known) if known == mount => return,
             Some(known) => known.clone_from(mount),
             None => {
                 status.mounts.push(mount.clone());
-                status.mounts.sort_by(|one, other| one.name.cmp(&other.name));
+                status
+                    .mounts
+                    .sort_by(|one, other| one.name.cmp(&other.name));
             }
         }
         drop(status);
@@ -295,7 +301,10 @@ impl Watch {
                 return;
             }
             Outcome::Failed { reason } | Outcome::Refused { reason } => reason,
-            Outcome::Late => format!("it did not answer within {}", words(self.node.answer_within)),
+            Outcome::Late => format!(
+                "it did not answer within {}",
+                words(self.node.answer_within)
+            ),
             Outcome::Full => "it holds all who asked it".to_owned(),
         };
         self.ill(problem);
@@ -311,7 +320,9 @@ impl Watch {
         // Nobody waits in this one, so it is sent even when others hang.
         match Hands::default().send(&job, TAKING_AWAY).await {
             Outcome::Done { .. } => {}
-            other => warn!(mount = self.status.name, outcome = ?other, "A mount could not be taken away"),
+            other => {
+                warn!(mount = self.status.name, outcome = ?other, "A mount could not be taken away")
+            }
         }
     }
 
@@ -372,7 +383,10 @@ impl Watch {
                     info!(mount = self.status.name, job = ?job, "A mount follows what is mounted below its source");
                 }
                 Outcome::Failed { reason } | Outcome::Refused { reason } => {
-                    warn!(mount = self.status.name, reason, "A mount below a source could not be followed");
+                    warn!(
+                        mount = self.status.name,
+                        reason, "A mount below a source could not be followed"
+                    );
                 }
                 Outcome::Late | Outcome::Full => {
                     warn!(mount = self.status.name, outcome = ?outcome, "A mount below a source could not be followed");

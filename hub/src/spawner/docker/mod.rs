@@ -2,7 +2,7 @@
 //!
 //! The files, in the order of a launch: `network` and `firewall` (what all share), `image/` (what it is made from), `homes`,
 //! `launch` (made, stopped, removed), `look` (how it is), `bind` (started and handed its bundle), `watch` (what the engine tells).
-//! `own` finds the container that the hub itself runs in, if it does; `oneshot` runs throwaway containers; `probe` tries the
+//! `shares` are the folders of mounts that launches get; `own` finds the container that the hub itself runs in, if it does; `oneshot` runs throwaway containers; `probe` tries the
 //! forbidden ways to what `targets` sets up; `doctor` says what is wrong with this machine.
 //!
 //! **Invariant:** the engine's state is asked for, never assumed; a name or label of ours never holds anything about a person.
@@ -24,12 +24,14 @@ mod probe;
 mod reach;
 mod rules;
 mod settings;
+mod shares;
 mod targets;
 mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -40,7 +42,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::doctor::{Finding, Level, diagnose, findings_of};
 pub use self::engine::{DEFAULT_SOCKET, Detected, detect};
-pub use self::settings::{DockerSettings, HomeKind, Isolation, NOTEBOOK_UID};
+pub use self::settings::{DockerSettings, HomeKind, Isolation, NOTEBOOK_UID, Share};
 
 use self::engine::Engine;
 use self::homes::Homes;
@@ -81,6 +83,7 @@ struct Shared {
     net: Mutex<Option<Net>>,
     reach: Mutex<Reach>,
     meeting: Mutex<Option<Meeting>>,
+    withheld: Mutex<Option<Instant>>,
     // Held while the firewall is changed: the rules and how the kernel lists them.
     installed: tokio::sync::Mutex<Option<(Rules, String)>>,
 }
@@ -109,6 +112,7 @@ impl DockerSpawner {
             net: Mutex::default(),
             reach: Mutex::default(),
             meeting: Mutex::default(),
+            withheld: Mutex::default(),
             installed: tokio::sync::Mutex::default(),
             stop,
             tasks: tasks.clone(),

@@ -46,6 +46,12 @@ impl Table {
         Ok(Self::parse(&std::fs::read("/proc/self/mountinfo")?))
     }
 
+    /// Whether what is mounted within this directory reaches those who have it as slaves.
+    pub(crate) fn is_shared(&self, directory: &Path) -> bool {
+        let whole = directory.canonicalize();
+        whole.is_ok_and(|path| self.of(&path).is_some_and(|mount| mount.is_shared))
+    }
+
     /// Lines that cannot be read are left out.
     pub(crate) fn parse(text: &[u8]) -> Self {
         let lines = text.split(|byte| *byte == b'\n');
@@ -117,10 +123,13 @@ fn path(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| {
-            let text = std::str::from_utf8(digits).ok()?;
-            u8::from_str_radix(text, 8).ok()
-        });
+        let octal = after
+            .get(..3)
+            .filter(|_| *first == b'\\')
+            .and_then(|digits| {
+                let text = std::str::from_utf8(digits).ok()?;
+                u8::from_str_radix(text, 8).ok()
+            });
         match octal {
             Some(byte) => {
                 bytes.push(byte);
