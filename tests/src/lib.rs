@@ -4,6 +4,7 @@
 
 pub mod chrome;
 pub mod docker;
+pub mod dying;
 pub mod engine_door;
 pub mod hub;
 pub mod images;
