@@ -5,6 +5,7 @@
 mod check;
 mod doctor;
 mod down;
+mod dumps;
 mod exit;
 mod node;
 mod people;
@@ -86,6 +87,9 @@ enum Command {
     /// Users: list, add, or make a link to sign in with.
     #[command(subcommand)]
     User(people::UserCommand),
+    /// Published dumps: download files of one.
+    #[command(subcommand)]
+    Dumps(dumps::DumpsCommand),
     /// Role: the hub, when something else supervises.
     Hub(roles::HubArgs),
     /// Role: the proxy, when something else supervises.
@@ -182,6 +186,7 @@ impl Command {
             Self::Check(overrides) => check::run(&overrides),
             Self::Doctor(overrides) => doctor::run(overrides.load()?).await,
             Self::User(user) => user.run().await,
+            Self::Dumps(dumps) => dumps.run().await,
             Self::Hub(arguments) => roles::hub(arguments).await,
             Self::Proxy(arguments) => roles::proxy(*arguments).await,
             Self::Node(arguments) => node::run(arguments).await,

@@ -6,6 +6,7 @@ pub mod access;
 pub mod background;
 pub mod cli;
 pub mod config;
+pub mod dumps;
 pub mod engine;
 pub mod http;
 pub mod hub;

@@ -144,9 +144,9 @@ impl Filesystem for Dying {
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        let found = self.obey().and_then(|()| {
-            std::fs::symlink_metadata(self.path(ino)?).map_err(|_| Errno::ENOENT)
-        });
+        let found = self
+            .obey()
+            .and_then(|()| std::fs::symlink_metadata(self.path(ino)?).map_err(|_| Errno::ENOENT));
         match found {
             Ok(found) => reply.attr(&FORGOTTEN, &attributes(ino, &found)),
             Err(errno) => reply.error(errno),
@@ -235,7 +235,11 @@ fn main() -> Result<()> {
         MountOption::FSName("dying-fs".to_owned()),
         MountOption::NoSuid,
         MountOption::NoDev,
-        if is_read_only { MountOption::RO } else { MountOption::RW },
+        if is_read_only {
+            MountOption::RO
+        } else {
+            MountOption::RW
+        },
     ];
     config.acl = SessionACL::All;
     let dying = Dying {

@@ -11,6 +11,7 @@ pub mod images;
 pub mod inside;
 pub mod kernel;
 pub mod mend;
+pub mod mirror;
 pub mod person;
 pub mod raw;
 pub mod rows;

@@ -150,7 +150,11 @@ async fn home_says(person: &Person, words: &str) -> Result<String> {
             .and_then(|rest| rest.split("</li>").next())
             .ok_or("no line of the mount")?
             .to_owned();
-        if line.contains(words) { Ok(line) } else { Err(line) }
+        if line.contains(words) {
+            Ok(line)
+        } else {
+            Err(line)
+        }
     })
     .await
 }
@@ -203,12 +207,18 @@ async fn a_dying_file_server_is_taken_away_and_is_back_in_running_notebooks() ->
             server.be(mode)?;
             let began = Instant::now();
             let line = home_says(&rook, "Not there since").await?;
-            figure(&format!("server {name}: the home page says so after"), began.elapsed())?;
+            figure(
+                &format!("server {name}: the home page says so after"),
+                began.elapsed(),
+            )?;
             ensure!(line.contains("mounted again"), "{line}");
             // A look into the directory is answered at once, whatever the server does.
             let asked = Instant::now();
             sees(&notebook, &["sh", "-c", "ls /mnt/nfs/dumps | wc -l"], "0").await?;
-            figure(&format!("server {name}: a notebook lists the folder in"), asked.elapsed())?;
+            figure(
+                &format!("server {name}: a notebook lists the folder in"),
+                asked.elapsed(),
+            )?;
             let asked = Instant::now();
             page(&rook, "/hub/home").await?;
             ensure!(asked.elapsed() < Duration::from_secs(2), "the hub waited");
@@ -218,15 +228,25 @@ async fn a_dying_file_server_is_taken_away_and_is_back_in_running_notebooks() ->
         let met = met?;
         let began = began?;
         ensure!(met.contains("Error"), "the reading cell met {met:?}");
-        figure(&format!("server {name}: a reading cell had its error ({met}) within"), began.elapsed())?;
+        figure(
+            &format!("server {name}: a reading cell had its error ({met}) within"),
+            began.elapsed(),
+        )?;
         server.be(Mode::Well)?;
         let began = Instant::now();
         sees(&notebook, &read, "Apple").await?;
-        figure(&format!("server {name}, then well: seen in a running notebook after"), began.elapsed())?;
+        figure(
+            &format!("server {name}, then well: seen in a running notebook after"),
+            began.elapsed(),
+        )?;
         home_says(&rook, "There since").await?;
     }
     let metrics = page(&Person::admin(&hub).await?, "/hub/metrics").await?;
-    for line in ["holt_node_up 1", "holt_mount_up{mount=\"dumps\"} 1", "holt_mount_heals_total{mount=\"dumps\"} 4"] {
+    for line in [
+        "holt_node_up 1",
+        "holt_mount_up{mount=\"dumps\"} 1",
+        "holt_mount_heals_total{mount=\"dumps\"} 4",
+    ] {
         ensure!(metrics.contains(line), "no {line:?} in {metrics}");
     }
     Ok(())
@@ -269,12 +289,22 @@ async fn while_it_hangs_servers_start_and_stop_and_the_node_may_be_killed() -> R
     let began = Instant::now();
     hub.replaced("node", before).await?;
     home_says(&rook, "Not there since").await?;
-    figure("a killed node is back and has found the mount ill after", began.elapsed())?;
+    figure(
+        "a killed node is back and has found the mount ill after",
+        began.elapsed(),
+    )?;
     // Whoever waited in it can be ended now.
     let began = Instant::now();
     stop(&rook).await?;
-    figure("a stop of a server with a reader that hung", began.elapsed())?;
-    ensure!(began.elapsed() < Duration::from_secs(25), "a stop took {:?}", began.elapsed());
+    figure(
+        "a stop of a server with a reader that hung",
+        began.elapsed(),
+    )?;
+    ensure!(
+        began.elapsed() < Duration::from_secs(25),
+        "a stop took {:?}",
+        began.elapsed()
+    );
 
     server.be(Mode::Well)?;
     rook.start("").await?;

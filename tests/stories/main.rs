@@ -6,6 +6,7 @@ mod bad_input;
 mod browser;
 mod crash;
 mod dumps;
+mod fetch;
 mod first_steps;
 mod images;
 mod inside;

@@ -16,7 +16,7 @@ pub(super) const USAGE: u8 = 64;
 pub(super) const UNAVAILABLE: u8 = 69;
 const SOFTWARE: u8 = 70;
 const CANNOT_MAKE: u8 = 73;
-const INPUT_OUTPUT: u8 = 74;
+pub(super) const INPUT_OUTPUT: u8 = 74;
 pub(super) const TRY_LATER: u8 = 75;
 
 /// Why a command failed.
