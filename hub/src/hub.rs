@@ -1,5 +1,6 @@
 //! Puts the control plane together and runs it: `holt hub`, and what `holt down` and the supervisor need of it.
 
+mod mounts;
 mod providers;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use crate::error_chain;
 use crate::http::{HttpSettings, HubState};
 use crate::oauth_provider::{EnvInput, ServerClient};
 use crate::routes::Routes;
-use crate::servers::{Credentials, MountUsers, Parts, ServerRow, ServerSettings, Servers};
+use crate::servers::{Credentials, Parts, ServerRow, ServerSettings, Servers};
 use crate::socket::SocketError;
 use crate::spawner::docker::{self, DockerSpawner};
 use crate::spawner::process::{ProcessSettings, ProcessSpawner};
@@ -197,6 +198,8 @@ pub async fn try_isolation(settings: &Settings) -> anyhow::Result<Option<Isolati
     Ok(report)
 }
 
+pub use self::mounts::try_propagation;
+
 /// Prepares the engine until it is done, then lets starts go on and makes the image before anybody asks for it.
 async fn prepare(
     store: Store,
@@ -265,6 +268,12 @@ async fn kept_meeting(store: &Store) -> Result<Option<Meeting>, StoreError> {
     Ok(store.routes().await?.meeting)
 }
 
+async fn hub_id(store: &Store) -> Result<String, StoreError> {
+    store
+        .keep_setting("hub.id", &format!("{:08x}", rand::random::<u32>()))
+        .await
+}
+
 /// The spawner that is configured, or the one taken first, or the one this machine has.
 async fn spawner(
     settings: &Settings,
@@ -272,9 +281,7 @@ async fn spawner(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<Arc<dyn Spawner>> {
-    let hub_id = store
-        .keep_setting("hub.id", &format!("{:08x}", rand::random::<u32>()))
-        .await?;
+    let hub_id = hub_id(store).await?;
     // A kept choice is not looked at again: a hub that comes back while the engine is down must come back.
     let kept = match settings.spawner.kind {
         config::SpawnerKind::Docker => Some("docker".to_owned()),
@@ -290,13 +297,7 @@ async fn spawner(
     };
     let data_dir = settings.data_dir.path().to_owned();
     Ok(match kind.as_str() {
-        "docker" => Arc::new(DockerSpawner::connect(
-            docker_settings(settings),
-            hub_id,
-            data_dir,
-            tasks.clone(),
-            stop.clone(),
-        )),
+        "docker" => Arc::new(docker_spawner(settings, hub_id, tasks, stop)),
         "process" => Arc::new(ProcessSpawner::connect(
             ProcessSettings {
                 stop_grace: settings.server.stop_grace,
@@ -310,6 +311,21 @@ async fn spawner(
             "the data directory was made with the spawner {other:?}, which this version does not have"
         ),
     })
+}
+
+fn docker_spawner(
+    settings: &Settings,
+    hub_id: String,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> DockerSpawner {
+    DockerSpawner::connect(
+        docker_settings(settings),
+        hub_id,
+        settings.data_dir.path().to_owned(),
+        tasks.clone(),
+        stop.clone(),
+    )
 }
 
 /// Listens on a Unix socket that only one process may have; the lock is held as long as the returned file is open.
@@ -360,36 +376,8 @@ fn server_settings(settings: &Settings) -> ServerSettings {
         port: default.port,
         environment: server.environment.clone(),
         default_url: server.default_url.clone(),
-        mounts: mount_users(settings),
+        mounts: mounts::users(settings),
     }
-}
-
-fn mount_users(settings: &Settings) -> MountUsers {
-    let mounts = settings.mounts.iter();
-    MountUsers(
-        mounts
-            .map(|(name, mount)| (name.clone(), mount.users.clone()))
-            .collect(),
-    )
-}
-
-/// The folders of mounts as the spawner is told of them.
-fn shares(settings: &Settings) -> Vec<docker::Share> {
-    let directory = crate::node::directory(settings);
-    let shares = config::folders(&settings.mounts).into_iter().map(|folder| {
-        let mut mounts: Vec<_> = folder
-            .entries
-            .values()
-            .map(|entry| entry.mount().to_owned())
-            .collect();
-        mounts.dedup();
-        docker::Share {
-            source: directory.join(&folder.name),
-            target: folder.path,
-            mounts,
-        }
-    });
-    shares.collect()
 }
 
 /// What the Docker spawner is told of the settings.
@@ -403,7 +391,7 @@ pub(crate) fn docker_settings(settings: &Settings) -> docker::DockerSettings {
             ipnet::IpNet::V4(subnet) => Some(subnet),
             ipnet::IpNet::V6(_) => None,
         }),
-        shares: shares(settings),
+        shares: mounts::shares(settings),
         stop_grace: settings.server.stop_grace,
         log_bytes: docker.log_size.bytes(),
         homes: match docker.home {
@@ -427,7 +415,7 @@ fn http_settings(settings: &Settings) -> HttpSettings {
         announce_version: settings.hub.announce_version.clone(),
         named_servers: settings.server.named_servers_per_user > 0,
         mounts: crate::node::directory(settings),
-        mount_users: mount_users(settings),
+        mount_users: mounts::users(settings),
         metrics_open: settings.hub.metrics_open,
         ..HttpSettings::default()
     }

@@ -1,5 +1,6 @@
 //! Shared files in notebooks: there, shut, and never the reason that a server does not start or stop.
 
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -315,4 +316,432 @@ async fn while_it_hangs_servers_start_and_stop_and_the_node_may_be_killed() -> R
     hub.kill_supervisor()?;
     hub.up().await?;
     sees(&notebook, &["cat", "/mnt/nfs/dumps/page.txt"], "Apple").await
+}
+
+/// A source with everything that a file server should not hand out.
+fn hostile_source() -> Result<TempDir> {
+    let source = TempDir::new()?;
+    let path = |name: &str| source.path().join(name).to_string_lossy().into_owned();
+    let mode = |name: &str, mode: u32| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(source.path().join(name), mode)
+    };
+    mode("", 0o755)?;
+    std::os::unix::fs::symlink("/etc/machine-secret", source.path().join("absolute"))?;
+    std::os::unix::fs::symlink(
+        "../../../../../../../etc/machine-secret",
+        source.path().join("relative"),
+    )?;
+    system("mknod", &[&path("disk"), "b", "254", "0"])?;
+    system("mknod", &[&path("null"), "c", "1", "3"])?;
+    mode("disk", 0o666)?;
+    mode("null", 0o666)?;
+    std::fs::copy("/usr/bin/id", source.path().join("id"))?;
+    mode("id", 0o4755)?;
+    std::fs::write(source.path().join("open"), "")?;
+    mode("open", 0o666)?;
+    Ok(source)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_devices_and_set_user_id_programs_on_a_mount_do_nothing() -> Result<()> {
+    let source = hostile_source()?;
+    let places = [
+        ("dumps", "/mnt/nfs/dumps", "read_only = true"),
+        ("tools", "/srv/tools/bin", "read_only = false\nexec = true"),
+    ];
+    let mounts: Vec<_> = places
+        .iter()
+        .map(|(name, target, more)| {
+            format!(
+                "[mount.{name}]\nsource = \"{}\"\ntarget = \"{target}\"\n{more}",
+                source.path().display()
+            )
+        })
+        .collect();
+    let hub = hub(&mounts.join("\n")).await?;
+    let rook = Person::user(&hub, "Rook").await?;
+    rook.start("").await?;
+    let server = container(&hub).await?;
+    sees(&server, &["sh", "-c", "ls /mnt/nfs/dumps | wc -l"], "6").await?;
+    sees(&server, &["sh", "-c", "ls /srv/tools/bin | wc -l"], "6").await?;
+    // A container without the engine's own locks, with every right: the mount's flags alone are left.
+    let bare = format!("holt-t-bare-{}", std::process::id());
+    let directory = hub.data_dir().join("mounts");
+    let folder = |name: &str, target: &str| {
+        format!(
+            "type=bind,src={},dst={target},bind-propagation=rslave",
+            directory.join(name).display()
+        )
+    };
+    let image = images::single_user().await?;
+    docker::docker(&[
+        "run",
+        "--rm",
+        "--detach",
+        "--name",
+        &bare,
+        "--network",
+        "none",
+        "--user",
+        "0",
+        "--cap-add",
+        "MKNOD",
+        "--device",
+        "/dev/vda",
+        "--mount",
+        &folder("mnt+nfs", "/mnt/nfs"),
+        "--mount",
+        &folder("srv+tools", "/srv/tools"),
+        "--entrypoint",
+        "sleep",
+        &image,
+        "300",
+    ])
+    .await?;
+    let tried = try_hostile(&server, &bare).await;
+    let _ = docker::docker(&["rm", "--force", &bare]).await;
+    tried?;
+    ensure!(
+        source.path().join("open").metadata()?.len() == 4,
+        "the writable mount was not written"
+    );
+    Ok(())
+}
+
+async fn try_hostile(server: &str, bare: &str) -> Result<()> {
+    for container in [server, bare] {
+        for (command, expected) in [
+            // Links lead within the container, where there is no such file.
+            ("cat /mnt/nfs/dumps/absolute", "No such file"),
+            ("cat /mnt/nfs/dumps/relative", "No such file"),
+            ("head -c 1 /mnt/nfs/dumps/disk", "Permission denied"),
+            ("head -c 1 /mnt/nfs/dumps/null", "Permission denied"),
+            ("head -c 1 /srv/tools/bin/null", "Permission denied"),
+            ("/mnt/nfs/dumps/id -u", "Permission denied"),
+            ("echo x > /mnt/nfs/dumps/open", "Read-only"),
+            (
+                "touch /mnt/nfs/new",
+                if container == server { "Read-only" } else { "" },
+            ),
+        ] {
+            if expected.is_empty() {
+                continue;
+            }
+            let refused =
+                docker::docker(&["exec", "--user", "0", container, "sh", "-c", command]).await;
+            let refused = refused.map_or_else(
+                |error| format!("{error:#}"),
+                |text| format!("it printed {text}"),
+            );
+            ensure!(
+                refused.contains(expected),
+                "{container}: {command}: {refused}"
+            );
+        }
+        let who = docker::docker(&[
+            "exec",
+            "--user",
+            "52771",
+            container,
+            "/srv/tools/bin/id",
+            "-u",
+        ])
+        .await?;
+        ensure!(who == "52771", "a set-user-id program ran as {who}");
+    }
+    docker::docker(&["exec", server, "sh", "-c", "echo new > /srv/tools/bin/open"]).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_point_that_holds_files_is_refused_and_nothing_is_hidden() -> Result<()> {
+    let source = TempDir::new()?;
+    std::fs::write(source.path().join("page.txt"), "Apple")?;
+    docker::engine_answers().await?;
+    let image = images::single_user().await?;
+    let mut hub = Hub::new(
+        Wish::default()
+            .config(&format!(
+                "[docker]\nimage = \"{image}\"\n[node]\ncheck_every = \"1s\""
+            ))
+            .config(&dumps_from(source.path())),
+    )?;
+    let place = hub.data_dir().join("mounts/mnt+nfs/dumps");
+    std::fs::create_dir_all(&place)?;
+    std::fs::write(place.join("thesis.txt"), "mine")?;
+    hub.up().await?;
+    let rook = Person::user(&hub, "Rook").await?;
+    home_says(&rook, "Something is in its place").await?;
+    ensure!(
+        std::fs::read_to_string(place.join("thesis.txt"))? == "mine",
+        "it is hidden"
+    );
+    let doctor = Command::from(hub.command(&["doctor"])?).output()?;
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    ensure!(
+        doctor.status.code() == Some(1) && said.contains("already holds files"),
+        "{said}"
+    );
+    ensure!(
+        said.contains("what is mounted late reaches containers"),
+        "{said}"
+    );
+    // It starts all the same, and sees the mount once the way is free.
+    rook.start("").await?;
+    let server = container(&hub).await?;
+    std::fs::remove_file(place.join("thesis.txt"))?;
+    sees(&server, &["cat", "/mnt/nfs/dumps/page.txt"], "Apple").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_disk_has_its_people_its_owner_and_its_limit() -> Result<()> {
+    let folder = TempDir::new()?;
+    let disk = folder.path().join("team.img");
+    let hub = hub(&format!(
+        "[mount.team]\nkind = \"image\"\nsource = \"{}\"\ntarget = \"/srv/shared/team\"\nread_only = false\nowner = \"52771:52771\"\nquota = \"32MiB\"\nusers = [\"Rook\"]",
+        disk.display()
+    ))
+    .await?;
+    let rook = Person::user(&hub, "Rook").await?;
+    rook.start("").await?;
+    let server = container(&hub).await?;
+    sees(
+        &server,
+        &[
+            "sh",
+            "-c",
+            "echo plan > /srv/shared/team/plan.txt; cat /srv/shared/team/plan.txt",
+        ],
+        "plan",
+    )
+    .await?;
+    let full = docker::exec(
+        &server,
+        &[
+            "dd",
+            "if=/dev/zero",
+            "of=/srv/shared/team/large",
+            "bs=1M",
+            "count=64",
+        ],
+    )
+    .await
+    .unwrap_err();
+    ensure!(format!("{full:#}").contains("No space left"), "{full:#}");
+    stop(&rook).await?;
+    let heron = Person::user(&hub, "Heron").await?;
+    heron.start("").await?;
+    let server = container(&hub).await?;
+    let absent = docker::exec(&server, &["ls", "/srv/shared"])
+        .await
+        .unwrap_err();
+    ensure!(format!("{absent:#}").contains("No such file"), "{absent:#}");
+    let page = page(&heron, "/hub/home").await?;
+    ensure!(
+        !page.contains("/srv/shared/team"),
+        "it is on a page of somebody who does not get it"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_rights_or_the_engines_view_it_says_what_to_run() -> Result<()> {
+    let source = TempDir::new()?;
+    docker::engine_answers().await?;
+    let image = images::single_user().await?;
+    let wish = Wish::default()
+        .config(&format!("[docker]\nimage = \"{image}\""))
+        .config(&dumps_from(source.path()));
+    let mut hub = Hub::new(wish)?;
+    // Without the one capability that mounting needs.
+    let mut node = Command::new("setpriv");
+    let command = hub.command(&["node"])?;
+    node.args(["--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(hub.scratch(""))
+        .env("HOLT_DATA_DIR", hub.data_dir());
+    std::fs::create_dir_all(hub.data_dir())?;
+    let output = node.output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(
+        output.status.code() == Some(69) && said.contains("needs the rights of root"),
+        "{said}"
+    );
+
+    // Servers start without a node, and the home page and the doctor say what is missing.
+    hub.configure("[node]\ndirectory = \"/nonexistent/mounts\"")?;
+    hub.up().await?;
+    ensure!(
+        hub.said().contains("servers start without them"),
+        "{}",
+        hub.said()
+    );
+    let rook = Person::user(&hub, "Rook").await?;
+    rook.start("").await?;
+    home_says(&rook, "holt node").await?;
+    let doctor = Command::from(hub.command(&["doctor"])?).output()?;
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    ensure!(
+        said.contains("nobody keeps the mounts") && said.contains("sudo holt node --data-dir"),
+        "{said}"
+    );
+
+    // A node whose mounts the engine does not see.
+    let hidden = hub.scratch("hidden");
+    std::fs::create_dir(&hidden)?;
+    let mut doctor = Command::new("unshare");
+    let command = hub.command(&["doctor"])?;
+    doctor
+        .args(["--mount", "--propagation", "private"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(hub.scratch(""))
+        .env("HOLT_DATA_DIR", hub.data_dir())
+        .env("HOLT__NODE__DIRECTORY", &hidden);
+    let said = String::from_utf8_lossy(&doctor.output()?.stdout).into_owned();
+    ensure!(
+        said.contains("run `holt node` where the engine's mounts are seen"),
+        "{said}"
+    );
+    Ok(())
+}
+
+/// A dump in MediaWiki's export schema 0.11: these pages, some of them redirects or talk pages.
+fn export(wiki: &str, pages: Range<usize>) -> String {
+    let mut xml = format!(
+        r#"<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="http://www.mediawiki.org/xml/export-0.11/ http://www.mediawiki.org/xml/export-0.11.xsd" version="0.11" xml:lang="en">
+  <siteinfo>
+    <sitename>Wikipedia</sitename>
+    <dbname>{wiki}</dbname>
+    <base>https://example.org/wiki/Main_Page</base>
+    <generator>MediaWiki 1.45.0-wmf.1</generator>
+    <case>first-letter</case>
+    <namespaces>
+      <namespace key="0" case="first-letter" />
+      <namespace key="1" case="first-letter">Talk</namespace>
+    </namespaces>
+  </siteinfo>
+"#
+    );
+    for number in pages {
+        let (title, namespace, redirect) = match number % 10 {
+            1 => (format!("Talk:Page {number}"), 1, ""),
+            2 => (
+                format!("Other {number}"),
+                0,
+                "    <redirect title=\"Page 3\" />\n",
+            ),
+            _ => (format!("Page {number} \u{e4}&amp;"), 0, ""),
+        };
+        let text =
+            format!("'''Page {number}''' is [[linked]] to [[Page 3|another]]. ").repeat(number);
+        xml.push_str(&format!(
+            r#"  <page>
+    <title>{title}</title>
+    <ns>{namespace}</ns>
+    <id>{id}</id>
+{redirect}    <revision>
+      <id>{revision}</id>
+      <parentid>{id}</parentid>
+      <timestamp>20{year:02}-03-04T05:06:07Z</timestamp>
+      <contributor>
+        <username>Rook</username>
+        <id>7</id>
+      </contributor>
+      <comment>a word</comment>
+      <origin>{revision}</origin>
+      <model>wikitext</model>
+      <format>text/x-wiki</format>
+      <text bytes="{bytes}" sha1="phoiac9h4m842xq45sp7s6u21eteeq1" xml:space="preserve">{text}</text>
+      <sha1>phoiac9h4m842xq45sp7s6u21eteeq1</sha1>
+    </revision>
+  </page>
+"#,
+            id = number + 1,
+            revision = number + 1000,
+            year = 10 + number % 15,
+            bytes = text.len(),
+        ));
+    }
+    xml.push_str("</mediawiki>\n");
+    xml
+}
+
+/// Packs the parts of a dump in a container that has the programs for it.
+async fn pack(source: &Path, wiki: &str, ending: &str, parts: &[Range<usize>]) -> Result<()> {
+    let folder = source.join(format!("{wiki}/20260101"));
+    std::fs::create_dir_all(&folder)?;
+    for (place, pages) in parts.iter().enumerate() {
+        let name = format!(
+            "{wiki}-20260101-pages-articles{}.xml-p{}p{}",
+            place + 1,
+            pages.start + 1,
+            pages.end
+        );
+        std::fs::write(folder.join(&name), export(wiki, pages.clone()))?;
+    }
+    let script = match ending {
+        "bz2" => "cd /s && bzip2 *.xml-*",
+        _ => {
+            "cd /s && for f in *.xml-*; do 7z a -bd \"$f.7z\" \"$f\" >/dev/null && rm \"$f\"; done"
+        }
+    };
+    let volume = format!("{}:/s", folder.display());
+    let image = images::single_user().await?;
+    let run = ["run", "--rm", "--network", "none", "--user", "0"];
+    let what = [
+        "--volume",
+        &volume,
+        "--entrypoint",
+        "sh",
+        &image,
+        "-c",
+        script,
+    ];
+    docker::docker(&[&run[..], &what[..]].concat()).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_notebook_reads_a_dump_of_several_parts_and_draws_it() -> Result<()> {
+    let source = TempDir::new()?;
+    docker::engine_answers().await?;
+    pack(source.path(), "simplewiki", "bz2", &[0..120, 120..200]).await?;
+    pack(source.path(), "testwiki", "7z", &[0..100, 100..150]).await?;
+    let hub = hub(&dumps_from(source.path())).await?;
+    let rook = Person::user(&hub, "Rook").await?;
+    rook.start("").await?;
+    // A new home has the notebook.
+    let path = format!("{}api/contents/examples/dumps.ipynb", rook.prefix(""));
+    let answer = rook.api(reqwest::Method::GET, &path, None).await?;
+    ensure!(answer.status().is_success(), "{}", answer.status());
+    let notebook: serde_json::Value = serde_json::from_str(&answer.text().await?)?;
+    let cells: Vec<String> = notebook["content"]["cells"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|cell| cell["cell_type"] == "code")
+        .filter_map(|cell| cell["source"].as_str().map(str::to_owned))
+        .collect();
+    ensure!(cells.len() == 4, "{} cells", cells.len());
+    for (wiki, articles) in [("simplewiki", 160), ("testwiki", 120)] {
+        let mut kernel = Kernel::started(&rook, "").await?;
+        let mut printed = Vec::new();
+        for cell in &cells {
+            let code = cell.replace("\"simplewiki\"", &format!("{wiki:?}"));
+            printed.push(kernel.run(&code).await?);
+        }
+        ensure!(printed[0].contains("2 files"), "{}", printed[0]);
+        let read = &printed[1];
+        ensure!(read.contains(&format!("{articles} articles")), "{read}");
+        ensure!(
+            read.contains("100%"),
+            "the bar did not reach its end: {read}"
+        );
+        ensure!(printed[2].contains("characters"), "{}", printed[2]);
+        ensure!(printed[3].contains("<Figure size"), "{}", printed[3]);
+    }
+    Ok(())
 }

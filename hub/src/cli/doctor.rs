@@ -1,5 +1,7 @@
 //! `holt doctor`: what on this machine would stop a notebook server or break its isolation, and how to mend it.
 
+mod mounts;
+
 use std::io::Write;
 use std::time::Duration;
 
@@ -36,6 +38,7 @@ pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
             findings.push(space(&settings));
             findings.push(port(&settings));
             findings.extend(spawner(&settings).await);
+            findings.extend(mounts::look(&settings));
         }
         Err(error) => findings.push(wrong(error.to_string(), None)),
     }
@@ -165,6 +168,7 @@ async fn spawner(settings: &Settings) -> Vec<Finding> {
         findings.extend(looked);
         if answers {
             findings.extend(isolation(settings).await);
+            findings.extend(mounts::propagation(settings).await);
         }
     }
     findings

@@ -166,7 +166,7 @@ impl Ground {
 }
 
 /// Makes a directory that is ours, or sees that it is there.
-fn make(path: &Path, mode: u32) -> std::io::Result<()> {
+pub(super) fn make(path: &Path, mode: u32) -> std::io::Result<()> {
     match make_missing(path, mode) {
         Err(cause) if cause.kind() == ErrorKind::AlreadyExists => {}
         made => return made,

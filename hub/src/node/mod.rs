@@ -13,6 +13,7 @@
 mod ground;
 mod hand;
 mod hands;
+mod probe;
 mod status;
 mod submounts;
 mod watch;
@@ -26,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 pub use self::hand::main as hand;
+pub use self::probe::Probe;
 pub use self::status::{Condition, MountStatus, Status, directory, now};
 
 use self::ground::Ground;

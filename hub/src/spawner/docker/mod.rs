@@ -29,7 +29,7 @@ mod targets;
 mod watch;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -43,6 +43,7 @@ use tokio_util::task::TaskTracker;
 pub use self::doctor::{Finding, Level, diagnose, findings_of};
 pub use self::engine::{DEFAULT_SOCKET, Detected, detect};
 pub use self::settings::{DockerSettings, HomeKind, Isolation, NOTEBOOK_UID, Share};
+pub use self::shares::ShareSeen;
 
 use self::engine::Engine;
 use self::homes::Homes;
@@ -130,6 +131,19 @@ impl DockerSpawner {
     /// [`SpawnerError::Image`] with what to do.
     pub async fn helper_reference(&self, progress: ProgressSink) -> Result<String, SpawnerError> {
         image::helper_image(&self.shared, progress).await
+    }
+
+    /// What a throwaway container sees of a folder that is given to it as launches get theirs. Once it runs, `mount` is called, and it
+    /// waits some seconds for a file `late/word`.
+    ///
+    /// # Errors
+    /// Engine not there. That it refuses the folder is an answer.
+    pub async fn try_share(
+        &self,
+        folder: &Path,
+        mount: impl FnOnce() + Send,
+    ) -> Result<ShareSeen, SpawnerError> {
+        self.shared.try_share(folder, mount).await
     }
 
     /// Takes away what [`Spawner::prepare`] made: throwaway containers, firewall, network. Launches must be gone.

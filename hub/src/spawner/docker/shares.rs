@@ -5,14 +5,16 @@
 //!
 //! **Invariant:** a folder that cannot be given never stops a start; the launch is made without it.
 
+use std::path::Path;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use bollard::models::{Mount, MountBindOptions, MountBindOptionsPropagationEnum, MountType};
 
 use super::Shared;
+use super::oneshot::OneShot;
 use crate::mountinfo::Table;
-use crate::spawner::LaunchPlan;
+use crate::spawner::{LaunchPlan, SpawnerError};
 
 /// After the engine refused folders, launches are made without them for so long.
 const WITHHELD: Duration = Duration::from_secs(30);
@@ -23,7 +25,57 @@ const REFUSALS: [&str; 3] = [
     "not a shared mount",
 ];
 
+/// What a throwaway container saw of a shared folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ShareSeen {
+    /// A word that was mounted into it after the container had started.
+    Late,
+    /// It is a slave there, but no word came.
+    Slave,
+    /// It is no slave, so nothing mounted later reaches it.
+    Alone,
+    /// The engine does not give it to a container, in its own words.
+    Refused(String),
+}
+
+/// Looks for five seconds.
+const LOOK: &str = "grep -q ' /share .*master:' /proc/self/mountinfo && echo slave
+for i in $(seq 100); do [ -e /share/late/word ] && echo late && exit; sleep 0.05; done";
+
 impl Shared {
+    /// Gives `folder` to a throwaway container, which waits some seconds for a file `word` to appear in its folder `late`; `mount` is called once it
+    /// runs.
+    pub(super) async fn try_share(
+        &self,
+        folder: &Path,
+        mount: impl FnOnce() + Send,
+    ) -> Result<ShareSeen, SpawnerError> {
+        let source = match self.own().await? {
+            Some(own) => own.on_the_machine(folder),
+            None => Some(folder.to_owned()),
+        };
+        let Some(source) = source else {
+            return Ok(ShareSeen::Refused(
+                "the directory of mounts is inside the hub's own container".to_owned(),
+            ));
+        };
+        let shot = OneShot {
+            command: ["sh", "-c", LOOK].map(str::to_owned).to_vec(),
+            mounts: vec![as_slave(&source.to_string_lossy(), "/share")],
+            ..OneShot::new("share")
+        };
+        let seen = match self.run_helper_while(shot, mount).await {
+            Ok(output) => output.text,
+            Err(SpawnerError::Refused { reason, .. }) => return Ok(ShareSeen::Refused(reason)),
+            Err(error) => return Err(error),
+        };
+        Ok(match seen {
+            seen if seen.contains("late") => ShareSeen::Late,
+            seen if seen.contains("slave") => ShareSeen::Slave,
+            _ => ShareSeen::Alone,
+        })
+    }
+
     /// What a launch gets of the shared folders.
     pub(super) async fn share_mounts(&self, plan: &LaunchPlan) -> Vec<Mount> {
         if self.are_withheld() {
@@ -51,17 +103,7 @@ impl Shared {
                 );
                 continue;
             };
-            mounts.push(Mount {
-                target: Some(share.target.clone()),
-                source: Some(source.to_owned()),
-                typ: Some(MountType::BIND),
-                read_only: Some(true),
-                bind_options: Some(MountBindOptions {
-                    propagation: Some(MountBindOptionsPropagationEnum::RSLAVE),
-                    ..Default::default()
-                }),
-                ..Default::default()
-            });
+            mounts.push(as_slave(source, &share.target));
         }
         mounts
     }
@@ -83,5 +125,19 @@ impl Shared {
     fn are_withheld(&self) -> bool {
         let withheld = self.withheld.lock().unwrap_or_else(PoisonError::into_inner);
         withheld.is_some_and(|since| since.elapsed() < WITHHELD)
+    }
+}
+
+fn as_slave(source: &str, target: &str) -> Mount {
+    Mount {
+        target: Some(target.to_owned()),
+        source: Some(source.to_owned()),
+        typ: Some(MountType::BIND),
+        read_only: Some(true),
+        bind_options: Some(MountBindOptions {
+            propagation: Some(MountBindOptionsPropagationEnum::RSLAVE),
+            ..Default::default()
+        }),
+        ..Default::default()
     }
 }
