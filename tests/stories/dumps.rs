@@ -10,6 +10,7 @@ use holt_tests::docker;
 use holt_tests::dying::{Dying, Mode};
 use holt_tests::hub::{Hub, Wish};
 use holt_tests::images;
+use holt_tests::inside::Inside;
 use holt_tests::kernel::Kernel;
 use holt_tests::person::Person;
 use holt_tests::wait::eventually;
@@ -744,4 +745,99 @@ async fn the_example_notebook_reads_a_dump_of_several_parts_and_draws_it() -> Re
         ensure!(printed[3].contains("<Figure size"), "{}", printed[3]);
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_in_a_container_starts_servers_without_a_node_and_with_one_beside_it() -> Result<()> {
+    let source = TempDir::new()?;
+    std::fs::write(source.path().join("page.txt"), "Apple")?;
+    docker::engine_answers().await?;
+    let image = images::single_user().await?;
+    let helpers = docker::docker(&[
+        "images",
+        "holt-helper",
+        "--format",
+        "{{.Repository}}:{{.Tag}}",
+    ])
+    .await?;
+    let network = Network::new().await?;
+    let mut hub = Hub::new(
+        Wish::default()
+            .config(&format!("[docker]\nimage = \"{image}\""))
+            .config(&dumps_from(source.path()))
+            .inside(Inside {
+                image: helpers.lines().next().unwrap_or_default().to_owned(),
+                network: network.0.clone(),
+            }),
+    )?;
+    // Left from a node of another day: the folder is there, but in no shared mount, which only the engine can tell.
+    std::fs::create_dir_all(hub.data_dir().join("mounts/mnt+nfs"))?;
+    std::fs::create_dir_all(hub.data_dir().join("mounts/public+dumps"))?;
+    hub.up().await?;
+    let rook = Person::admin(&hub).await?;
+    rook.start("").await?;
+    let server = container(&hub).await?;
+    sees(&server, &["sh", "-c", "ls /mnt/nfs | wc -l"], "0").await?;
+    stop(&rook).await?;
+
+    // The node runs on the engine's machine, which has another view of the same directory.
+    let mut node = Command::new(holt_tests::hub::binary()?)
+        .args(["node", "--config"])
+        .arg(hub.scratch("holt.toml"))
+        .arg("--data-dir")
+        .arg(hub.data_dir())
+        .spawn()?;
+    let seen = async {
+        home_says(&rook, "There since").await?;
+        eventually(
+            "a server gets the mounts",
+            Duration::from_secs(60),
+            || async {
+                let tried = async {
+                    rook.start("").await?;
+                    let server = container(&hub).await?;
+                    let read =
+                        docker::exec(&server, &["cat", "/public/dumps/public/page.txt"]).await;
+                    if read.is_err() {
+                        stop(&rook).await?;
+                    }
+                    read
+                };
+                match tried.await {
+                    Ok(text) if text == "Apple" => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            },
+        )
+        .await?;
+        // Unmounted by somebody, and mounted again: both happen in the running server.
+        let place = hub.data_dir().join("mounts/mnt+nfs/dumps");
+        system("umount", &[&place.to_string_lossy()])?;
+        std::fs::write(source.path().join("page.txt"), "Pear")?;
+        let server = container(&hub).await?;
+        sees(&server, &["cat", "/mnt/nfs/dumps/page.txt"], "Pear").await
+    }
+    .await;
+    node.kill()?;
+    node.wait()?;
+    seen
+}
+
+/// A network of the hub's own port; gone with it.
+struct Network(String);
+
+impl Network {
+    async fn new() -> Result<Self> {
+        let network = Self(format!("zz-holt-d-{}", std::process::id()));
+        docker::docker(&["network", "create", &network.0]).await?;
+        Ok(network)
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        let _ = Command::new("docker")
+            .args(["network", "rm", &self.0])
+            .output();
+    }
 }

@@ -31,6 +31,10 @@ impl Ground {
     /// # Errors
     /// Another node has it, it is not ours, or there is no right to mount.
     pub(super) fn take(path: &Path) -> Result<Self, NodeError> {
+        // Told before anything is made: what an ordinary user made here would be in root's way.
+        if !rustix::process::geteuid().is_root() {
+            return Err(NodeError::Rights);
+        }
         let unusable = |cause| NodeError::Directory {
             path: path.to_owned(),
             cause,

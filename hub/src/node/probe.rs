@@ -17,8 +17,11 @@ impl Probe {
     /// Makes the folder.
     ///
     /// # Errors
-    /// The directory cannot be used by this process.
+    /// This process is not root's, or cannot use the directory.
     pub fn prepare(settings: &Settings) -> Result<Self, NodeError> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(NodeError::Rights);
+        }
         let directory = directory(settings);
         let folder = directory.join(format!(".probe-{}", std::process::id()));
         let made = ground::make(&directory, 0o755)

@@ -17,7 +17,7 @@ use crate::mountinfo::Table;
 use crate::spawner::{LaunchPlan, SpawnerError};
 
 /// After the engine refused folders, launches are made without them for so long.
-const WITHHELD: Duration = Duration::from_secs(30);
+const WITHHELD: Duration = Duration::from_secs(10);
 /// What engines say when a folder is not there, or is in no shared mount.
 const REFUSALS: [&str; 3] = [
     "bind source path does not exist",
