@@ -478,7 +478,7 @@ async fn a_mount_point_that_holds_files_is_refused_and_nothing_is_hidden() -> Re
         std::fs::read_to_string(place.join("thesis.txt"))? == "mine",
         "it is hidden"
     );
-    let doctor = Command::from(hub.command(&["doctor"])?).output()?;
+    let doctor = hub.command(&["doctor"])?.output()?;
     let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
     ensure!(
         doctor.status.code() == Some(1) && said.contains("already holds files"),
@@ -582,7 +582,7 @@ async fn without_the_rights_or_the_engines_view_it_says_what_to_run() -> Result<
     let rook = Person::user(&hub, "Rook").await?;
     rook.start("").await?;
     home_says(&rook, "holt node").await?;
-    let doctor = Command::from(hub.command(&["doctor"])?).output()?;
+    let doctor = hub.command(&["doctor"])?.output()?;
     let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
     ensure!(
         said.contains("nobody keeps the mounts") && said.contains("sudo holt node --data-dir"),

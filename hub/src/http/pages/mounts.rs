@@ -33,10 +33,32 @@ pub(in crate::http) async fn lines(state: &HubState, user: &User) -> Vec<MountLi
     }
     let status = read(state).await;
     let now = now();
-    names
+    let mut lines: Vec<_> = names
         .iter()
         .map(|name| line(name, status.as_ref(), now))
-        .collect()
+        .collect();
+    if user.admin {
+        for line in &mut lines {
+            line.add_problem(status.as_ref());
+        }
+    }
+    lines
+}
+
+impl MountLine {
+    /// What is wrong in the node's words, which name servers and paths: for those who administer.
+    fn add_problem(&mut self, status: Option<&Status>) {
+        let mounts = status.map(|status| &status.mounts[..]).unwrap_or_default();
+        let mount = mounts
+            .iter()
+            .find(|mount| mount.name == self.name && mount.condition != Condition::Up);
+        if let (Some(problem), Some(doing)) = (
+            mount.and_then(|mount| mount.problem.as_ref()),
+            &mut self.doing,
+        ) {
+            doing.push_str(&format!(" What is wrong: {problem}."));
+        }
+    }
 }
 
 /// Brings the numbers up to date.
