@@ -49,6 +49,7 @@ impl Scene {
         command
             .args(["dumps", "fetch", "--mirror", &self.mirror.url(), "--to"])
             .arg(self.to.path())
+            .args(["--tries", "3"])
             .args(more)
             .env("HOLT_DATA_DIR", self.to.path().join("data"))
             .current_dir(self.to.path())

@@ -46,6 +46,9 @@ pub(super) struct Fetch {
     /// Where to. Without it: the directory of the mount that servers see at /public/dumps/public, else `dumps` in the data directory.
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
+    /// Tries in a row that bring nothing new before a file is given up.
+    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
+    tries: u32,
     /// Show what there is, and get nothing.
     #[arg(long)]
     list: bool,
@@ -80,6 +83,7 @@ impl Fetch {
             date: self.date,
             jobs: self.job,
             only: self.only,
+            tries: self.tries,
             into: std::path::absolute(&into).unwrap_or(into),
         };
         let bar = Bar::new();

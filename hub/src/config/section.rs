@@ -383,7 +383,7 @@ section! {
         source: String = "",
         /// The type, as `mount -t` takes it: `"nfs"`, `"ceph"`, `"fuse.sshfs"`...; `"bind"` is a directory of this machine.
         kind: String = "bind",
-        /// Options for `mount -o`. With NFS say how long it may hang: `["soft", "timeo=100", "retrans=2"]`.
+        /// Options for `mount -o`. With NFS say how long it may hang: `["soft", "timeo=100", "retrans=2"]`; with FUSE let servers in: `["allow_other"]`.
         options: Vec<String> = "[]",
         /// Where servers see it, such as `"/mnt/nfs/dumps"`. The folder it is in holds mounts and links alone.
         target: String = "",

@@ -18,8 +18,6 @@ use super::layout::Sum;
 use super::mirror::{Mirror, Verdict, last_cause, pause_before};
 use super::{DumpsError, Progress};
 
-/// Tries in a row that bring nothing new.
-const FRUITLESS: u32 = 5;
 /// Whole files with a wrong checksum before it is the mirror's fault.
 const WRONG: u32 = 2;
 
@@ -77,13 +75,14 @@ enum Try {
     Anew(String),
 }
 
-/// Gets the file. It is there and right already: nothing is asked for.
+/// Gets the file, giving up after so many `tries` in a row that bring nothing new.
 ///
 /// # Errors
 /// The reason, with what to do. What was had stays for the next call.
 pub(super) async fn download(
     mirror: &Mirror,
     wanted: &Wanted,
+    tries: u32,
     progress: &dyn Progress,
 ) -> Result<(), DumpsError> {
     let part = Part::beside(&wanted.target);
@@ -119,9 +118,9 @@ pub(super) async fn download(
         let length = part.length();
         fruitless = if length > most { 0 } else { fruitless + 1 };
         most = most.max(length);
-        if fruitless >= FRUITLESS {
+        if fruitless >= tries {
             return Err(DumpsError::Mirror(format!(
-                "{}: {reason}, {FRUITLESS} times in a row. {} of {} bytes are kept; run the same again later, or try another --mirror",
+                "{}: {reason}, {tries} times in a row. {} of {} bytes are kept; run the same again later, or try another --mirror",
                 wanted.path, length, wanted.size
             )));
         }

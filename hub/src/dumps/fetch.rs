@@ -26,6 +26,8 @@ pub struct Request {
     pub jobs: Vec<String>,
     /// Only files whose names contain one of these; none is all.
     pub only: Vec<String>,
+    /// Tries in a row that bring nothing new before a file is given up; the pauses between them grow from half a second to half a minute.
+    pub tries: u32,
     /// The directory that takes the place of the mirror's topmost one.
     pub into: PathBuf,
 }
@@ -97,7 +99,7 @@ pub async fn fetch(
     let count = wanted.len();
     for file in wanted {
         progress.begin(name_of(&file.target), file.size);
-        let got = download(mirror, &file, progress).await;
+        let got = download(mirror, &file, request.tries.max(1), progress).await;
         progress.end();
         got?;
     }

@@ -239,5 +239,5 @@ fn pause_of(answer: &Response) -> Option<Duration> {
 
 /// Half a second, and twice as long each time, at most half a minute.
 pub(super) fn pause_before(tries: u32) -> Duration {
-    Duration::from_millis(500 << tries.min(6)).min(Duration::from_secs(30)) / 2
+    Duration::from_millis(250 << tries.min(7)).min(Duration::from_secs(30))
 }

@@ -76,7 +76,13 @@ impl Shared {
                         outcome => outcome?,
                     }
                 }
-                Seen::Created => self.start_with_files(&name, bundle).await?,
+                Seen::Created => match self.start_with_files(&name, bundle).await {
+                    // What it was given at its creation is not known here: another launch is made, without those folders.
+                    Err(SpawnerError::Refused { reason, .. }) if self.withhold_shares(&reason) => {
+                        return Err(SpawnerError::Bind { reason });
+                    }
+                    outcome => outcome?,
+                },
                 Seen::Running { .. } if image.bindable => {
                     self.await_answer(&name, &found, bundle).await?
                 }

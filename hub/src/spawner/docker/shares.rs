@@ -136,6 +136,8 @@ fn as_slave(source: &str, target: &str) -> Mount {
         read_only: Some(true),
         bind_options: Some(MountBindOptions {
             propagation: Some(MountBindOptionsPropagationEnum::RSLAVE),
+            // Newer engines would make what is mounted in it read-only too, and some of it is to be written.
+            read_only_non_recursive: Some(true),
             ..Default::default()
         }),
         ..Default::default()
