@@ -33,6 +33,8 @@ use fuser::{
 const FORGOTTEN: Duration = Duration::ZERO;
 /// Between two looks at the mode while nothing is answered.
 const LOOK: Duration = Duration::from_millis(20);
+/// Whoever is asked for so long in vain has been given up by everybody, which it has no way to notice.
+const GIVEN_UP: Duration = Duration::from_secs(120);
 /// Says that this process is the one in the background.
 const IN_BACKGROUND: &str = "DYING_FS_IN_BACKGROUND";
 
@@ -45,12 +47,14 @@ struct Dying {
 impl Dying {
     /// Comes back when the mode lets an answer be given, with the error that it has to be.
     fn obey(&self) -> Result<(), Errno> {
+        let began = Instant::now();
         loop {
             let Ok(mode) = std::fs::read_to_string(self.control.join("mode")) else {
                 // Who told us what to do has gone, and its directory with it.
                 exit(0);
             };
             match mode.trim() {
+                "hang" if began.elapsed() > GIVEN_UP => exit(0),
                 "hang" => std::thread::sleep(LOOK),
                 "error" => return Err(Errno::EIO),
                 "stale" => return Err(Errno::from_i32(rustix::io::Errno::STALE.raw_os_error())),
