@@ -10,6 +10,7 @@
 //! **Invariant:** this process never touches a mount itself, neither by path nor by descriptor. It ends without taking any away, so
 //! that servers keep their files over its restarts.
 
+mod board;
 mod ground;
 mod hand;
 mod hands;
@@ -30,10 +31,11 @@ pub use self::hand::main as hand;
 pub use self::probe::Probe;
 pub use self::status::{Condition, MountStatus, Status, directory, now};
 
+use self::board::Board;
 use self::ground::Ground;
 use self::hand::{Job, Reads};
 use self::hands::{Hands, Outcome};
-use self::watch::{Board, Watch};
+use self::watch::Watch;
 use crate::config::{Entry, Settings, folders};
 
 /// How long a mount that nobody wants any more may take to be taken away.
@@ -89,7 +91,7 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Nod
 
     let board = Arc::new(Board::new(settings));
     let tasks = TaskTracker::new();
-    let table = watch::follow_table(&tasks, &stop);
+    let table = board::follow_table(&tasks, &stop);
     for folder in &folders {
         for (entry, kept) in &folder.entries {
             let Entry::Mount(name) = kept else { continue };

@@ -117,6 +117,11 @@ pub(super) fn holds(millis: u64) -> u64 {
     millis.saturating_mul(LOOKS).saturating_add(5_000)
 }
 
+/// A length of time in milliseconds.
+pub(super) fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Milliseconds since 1970.
 #[must_use]
 pub fn now() -> u64 {
