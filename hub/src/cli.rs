@@ -5,7 +5,9 @@
 mod check;
 mod doctor;
 mod down;
+mod dumps;
 mod exit;
+mod node;
 mod people;
 mod replicas;
 mod roles;
@@ -86,6 +88,9 @@ enum Command {
     /// Users: list, add, or make a link to sign in with.
     #[command(subcommand)]
     User(people::UserCommand),
+    /// Published dumps: download files of one.
+    #[command(subcommand)]
+    Dumps(dumps::DumpsCommand),
     /// Role: the hub, when something else supervises.
     Hub(roles::HubArgs),
     /// Role: the proxy, when something else supervises.
@@ -94,6 +99,13 @@ enum Command {
     ///
     /// Carries queries of notebooks to the wiki replicas; see [replicas] in the settings.
     Replicas(Place),
+    /// Role: keep the mounts of `[mount.<name>]`. Needs the rights of root, and runs beside a hub that has none.
+    ///
+    /// Each mount is watched, taken away when it is ill and mounted again. When this ends, mounts stay; --unmount takes them away.
+    Node(node::NodeArgs),
+    /// One piece of work of `holt node`, in a process of its own.
+    #[command(hide = true)]
+    NodeHand,
 }
 
 impl Place {
@@ -180,9 +192,12 @@ impl Command {
             Self::Check(overrides) => check::run(&overrides),
             Self::Doctor(overrides) => doctor::run(overrides.load()?).await,
             Self::User(user) => user.run().await,
+            Self::Dumps(dumps) => dumps.run().await,
             Self::Hub(arguments) => roles::hub(arguments).await,
             Self::Proxy(arguments) => roles::proxy(*arguments).await,
             Self::Replicas(place) => replicas::run(place).await,
+            Self::Node(arguments) => node::run(arguments).await,
+            Self::NodeHand => Ok(crate::node::hand()?),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! The settings themselves stand in [`section`]; rules between several of them stand here.
 
 mod data_dir;
+mod mounts;
 mod problem;
 mod providers;
 pub mod reference;
@@ -19,12 +20,14 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 pub use data_dir::{DataDir, DataDirError};
+pub use mounts::{Entry, Folder, folders};
 pub use problem::{Place, Problem};
 pub use section::{
     AccessSettings, AuthStateSettings, Callback, DockerSettings, HomeKind, HomePath, HubSettings,
-    Isolation, LocalLogin, LockCheckSettings, LogFormat, LogSettings, Protocol, ProviderKind,
-    ProviderSettings, ProxySettings, ReplicaClientTls, ReplicaMap, ReplicaSectionSettings,
-    ReplicaTls, ReplicasSettings, ServerSettings, Signature, SpawnerKind, SpawnerSettings,
+    Isolation, LocalLogin, LockCheckSettings, LogFormat, LogSettings, MountSettings, NodeSettings,
+    Protocol, ProviderKind, ProviderSettings, ProxySettings, ReplicaClientTls, ReplicaMap,
+    ReplicaSectionSettings, ReplicaTls, ReplicasSettings, ServerSettings, Signature, SpawnerKind,
+    SpawnerSettings,
 };
 use written::{Written, whole_key};
 
@@ -75,6 +78,10 @@ pub struct Settings {
     pub replicas: ReplicasSettings,
     /// `[replica_section.<name>]`, in the order of their names.
     pub replica_sections: Vec<(String, ReplicaSectionSettings)>,
+    /// `[node]`.
+    pub node: NodeSettings,
+    /// `[mount.<name>]`, in the order of their names.
+    pub mounts: Vec<(String, MountSettings)>,
     /// `[log]`.
     pub log: LogSettings,
 }
@@ -115,10 +122,17 @@ impl Settings {
             let settings = ReplicaSectionSettings::read_of(&mut written, &name);
             (name, settings)
         });
+        let replica_sections = sections.collect();
+        let mounts = written.names("mount").into_iter().map(|name| {
+            let settings = MountSettings::read_of(&mut written, &name);
+            (name, settings)
+        });
         let settings = Self {
-            replica_sections: sections.collect(),
+            mounts: mounts.collect(),
+            replica_sections,
             replicas: ReplicasSettings::read(&mut written),
             providers,
+            node: NodeSettings::read(&mut written),
             access: AccessSettings::read(&mut written),
             lock_check: LockCheckSettings::read(&mut written),
             auth_state: AuthStateSettings::read(&mut written),
@@ -143,6 +157,7 @@ impl Settings {
     fn check_rules(&self, written: &mut Written<'_>) {
         self.check_providers(written);
         self.check_replicas(written);
+        self.check_mounts(written);
         let mut refuse = |section: &'static str, key: &'static str, reason: String, fix: &str| {
             refuse_in(written, (section, ""), key, reason, fix);
         };

@@ -1,5 +1,6 @@
 //! Puts the control plane together and runs it: `holt hub`, and what `holt down` and the supervisor need of it.
 
+mod mounts;
 mod providers;
 
 use std::collections::BTreeMap;
@@ -227,6 +228,8 @@ pub async fn try_isolation(settings: &Settings) -> anyhow::Result<Tried> {
     })
 }
 
+pub use self::mounts::try_propagation;
+
 /// Prepares the engine until it is done, then lets starts go on and makes the image before anybody asks for it.
 async fn prepare(
     store: Store,
@@ -332,6 +335,12 @@ async fn kept_meeting(store: &Store) -> Result<Option<Meeting>, StoreError> {
     Ok(store.routes().await?.meeting)
 }
 
+async fn hub_id(store: &Store) -> Result<String, StoreError> {
+    store
+        .keep_setting("hub.id", &format!("{:08x}", rand::random::<u32>()))
+        .await
+}
+
 /// The spawner that is configured, or the one taken first, or the one this machine has.
 async fn spawner(
     settings: &Settings,
@@ -339,9 +348,7 @@ async fn spawner(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<Arc<dyn Spawner>> {
-    let hub_id = store
-        .keep_setting("hub.id", &format!("{:08x}", rand::random::<u32>()))
-        .await?;
+    let hub_id = hub_id(store).await?;
     // A kept choice is not looked at again: a hub that comes back while the engine is down must come back.
     let kept = match settings.spawner.kind {
         config::SpawnerKind::Docker => Some("docker".to_owned()),
@@ -357,20 +364,13 @@ async fn spawner(
     };
     let data_dir = settings.data_dir.path().to_owned();
     Ok(match kind.as_str() {
-        "docker" => Arc::new(DockerSpawner::connect(
-            docker::DockerSettings {
-                allowed_ports: reached(settings, store)
-                    .await?
-                    .map(|reached| reached.port())
-                    .into_iter()
-                    .collect(),
-                ..docker_settings(settings)
-            },
-            hub_id,
-            data_dir,
-            tasks.clone(),
-            stop.clone(),
-        )),
+        "docker" => {
+            let ports = reached(settings, store)
+                .await?
+                .map(|reached| reached.port());
+            let ports = ports.into_iter().collect();
+            Arc::new(docker_spawner(settings, hub_id, ports, tasks, stop))
+        }
         "process" => Arc::new(ProcessSpawner::connect(
             ProcessSettings {
                 stop_grace: settings.server.stop_grace,
@@ -384,6 +384,25 @@ async fn spawner(
             "the data directory was made with the spawner {other:?}, which this version does not have"
         ),
     })
+}
+
+fn docker_spawner(
+    settings: &Settings,
+    hub_id: String,
+    allowed_ports: Vec<u16>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> DockerSpawner {
+    DockerSpawner::connect(
+        docker::DockerSettings {
+            allowed_ports,
+            ..docker_settings(settings)
+        },
+        hub_id,
+        settings.data_dir.path().to_owned(),
+        tasks.clone(),
+        stop.clone(),
+    )
 }
 
 /// Listens on a Unix socket that only one process may have; the lock is held as long as the returned file is open.
@@ -434,6 +453,7 @@ fn server_settings(settings: &Settings) -> ServerSettings {
         port: default.port,
         environment: server.environment.clone(),
         default_url: server.default_url.clone(),
+        mounts: mounts::users(settings),
     }
 }
 
@@ -448,6 +468,7 @@ pub(crate) fn docker_settings(settings: &Settings) -> docker::DockerSettings {
             ipnet::IpNet::V4(subnet) => Some(subnet),
             ipnet::IpNet::V6(_) => None,
         }),
+        shares: mounts::shares(settings),
         stop_grace: settings.server.stop_grace,
         log_bytes: docker.log_size.bytes(),
         homes: match docker.home {
@@ -470,6 +491,8 @@ fn http_settings(settings: &Settings) -> HttpSettings {
         session_idle: settings.hub.session_idle,
         announce_version: settings.hub.announce_version.clone(),
         named_servers: settings.server.named_servers_per_user > 0,
+        mounts: crate::node::directory(settings),
+        mount_users: mounts::users(settings),
         metrics_open: settings.hub.metrics_open,
         ..HttpSettings::default()
     }

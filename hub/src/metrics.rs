@@ -31,6 +31,18 @@ pub const STARTS: &str = "holt_server_starts_total";
 pub const DEATHS: &str = "holt_server_deaths_total";
 /// Whether the container engine answered when last asked: 0 or 1.
 pub const ENGINE_UP: &str = "holt_engine_up";
+/// 1 while `holt node` looks after its mounts.
+pub const NODE_UP: &str = "holt_node_up";
+/// 1 while a `mount` is there and answers.
+pub const MOUNT_UP: &str = "holt_mount_up";
+/// How long a `mount` took to answer when last asked, in seconds.
+pub const MOUNT_ANSWER_SECONDS: &str = "holt_mount_answer_seconds";
+/// Times that a `mount` was ill and taken away.
+pub const MOUNT_HEALS: &str = "holt_mount_heals_total";
+/// Tries to mount a `mount` that did not succeed.
+pub const MOUNT_FAILURES: &str = "holt_mount_failures_total";
+/// Processes that hang in a `mount`.
+pub const MOUNT_STUCK: &str = "holt_mount_stuck_processes";
 /// Ways out of a container that are not as they should be, when last tried.
 pub const ISOLATION_WEAK: &str = "holt_isolation_weak_ways";
 /// Whether the replica gateway answered when last asked: 0 or 1. Absent where there is none.
@@ -93,6 +105,19 @@ fn describe() {
     describe_counter!(DEATHS, "Servers that ended by themselves");
     describe_gauge!(ENGINE_UP, "Whether the container engine answered");
     describe_gauge!(REPLICA_GATEWAY_UP, "Whether the replica gateway answered");
+    describe_gauge!(NODE_UP, "Whether `holt node` looks after its mounts");
+    describe_gauge!(MOUNT_UP, "Whether a mount is there and answers");
+    describe_gauge!(
+        MOUNT_ANSWER_SECONDS,
+        Unit::Seconds,
+        "How long a mount took to answer when last asked"
+    );
+    describe_counter!(MOUNT_HEALS, "Times that a mount was ill and taken away");
+    describe_counter!(
+        MOUNT_FAILURES,
+        "Tries to mount that did not succeed, by mount"
+    );
+    describe_gauge!(MOUNT_STUCK, "Processes that hang in a mount");
     describe_gauge!(
         ISOLATION_WEAK,
         "Ways out of a container that are not as they should be"

@@ -66,7 +66,8 @@ chmod 755 /usr/sbin/policy-rc.d
 apt-get -q update
 apt-get -q -y upgrade
 apt-get -q -y install \
-    bash ca-certificates curl git less mariadb-client-core nano netbase openssh-client procps python3 python3-venv unzip vim xz-utils
+    7zip bash bzip2 ca-certificates curl git less mariadb-client-core nano netbase openssh-client procps python3 python3-venv unzip vim \
+    xz-utils zstd
 # `mysql` is what people type.
 ls /usr/bin/mysql >/dev/null 2>&1 || ln -s mariadb /usr/bin/mysql
 

@@ -19,11 +19,11 @@ import time
 SITE = sysconfig.get_path("purelib")
 IMPORTS = """
     jupyterlab ipykernel jupyterhub jupyterhub.singleuser nbgitpuller pywikibot pandas requests pymysql sqlalchemy matplotlib.pyplot
-    mwapi mwxml mwoauth jupyter_server_terminals pip toolforge replica
+    mwapi mwxml mwoauth mwparserfromhell lxml.etree zstandard tqdm jupyter_server_terminals pip toolforge replica
 """.split()
 COMMANDS = """
     bash git nano vim curl mariadb mysql less ssh unzip ps python python3 pip jupyter jupyter-lab jupyterhub-singleuser jupyter-labhub
-    gitpuller pwb pwb.py holt-start sql
+    gitpuller pwb pwb.py holt-start sql 7z bzip2 zstd
 """.split()
 # What a build knows of the machine it ran on, and must forget.
 SETTINGS = ["/etc/pip.conf", "/root/.config/pip", "/root/.pip", "/opt/venv/pip.conf", "/home/paws/.config/pip", "/holt-build"]

@@ -225,5 +225,30 @@ class Writing(unittest.TestCase):
         self.assertFalse(START.is_tmpfs("/", table))
 
 
+class Examples(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.home = os.path.join(self.folder.name, "home")
+        self.source = os.path.join(self.folder.name, "source")
+        os.mkdir(self.home)
+        os.mkdir(self.source)
+        with open(os.path.join(self.source, "one.ipynb"), "w") as example:
+            example.write("{}")
+
+    def test_a_new_home_gets_them_and_one_in_use_does_not(self):
+        os.mkdir(os.path.join(self.home, ".jupyter"))
+        START.offer_examples(self.home, self.source)
+        copy = os.path.join(self.home, "examples", "one.ipynb")
+        self.assertTrue(os.path.isfile(copy))
+        os.unlink(copy)
+        START.offer_examples(self.home, self.source)
+        self.assertFalse(os.path.exists(copy))
+
+    def test_an_image_without_examples_is_no_trouble(self):
+        START.offer_examples(self.home, self.source + "-gone")
+        self.assertEqual(os.listdir(self.home), [])
+
+
 if __name__ == "__main__":
     unittest.main()

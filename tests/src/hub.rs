@@ -517,10 +517,11 @@ impl Hub {
         if let Ok(command) = self.command(&["down"]) {
             mend::run_for(command, Duration::from_secs(40));
         }
-        for role in ["hub", "proxy"] {
+        for role in ["hub", "proxy", "node"] {
             let _ = self.kill(role);
         }
         mend::remove_leftovers(&self.data);
+        mend::unmount_within(self.home());
     }
 
     fn keep_logs(&self) {

@@ -76,7 +76,7 @@ impl Kernel {
         &self.id
     }
 
-    /// Runs a cell and returns what it printed, results included.
+    /// Runs a cell and returns what it printed and showed, as text.
     ///
     /// # Errors
     /// When the cell fails, or the websocket closes.
@@ -140,7 +140,7 @@ impl Kernel {
             let content = &message["content"];
             match message["header"]["msg_type"].as_str().unwrap_or_default() {
                 "stream" => printed.push_str(content["text"].as_str().unwrap_or_default()),
-                "execute_result" => {
+                "execute_result" | "display_data" => {
                     printed.push_str(content["data"]["text/plain"].as_str().unwrap_or_default());
                 }
                 "error" => bail!("the cell failed: {content}"),

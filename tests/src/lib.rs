@@ -4,6 +4,7 @@
 
 pub mod chrome;
 pub mod docker;
+pub mod dying;
 pub mod engine_door;
 pub mod hub;
 pub mod images;
@@ -11,6 +12,7 @@ pub mod inside;
 pub mod kernel;
 pub mod mariadb;
 pub mod mend;
+pub mod mirror;
 pub mod openid;
 pub mod person;
 pub mod raw;

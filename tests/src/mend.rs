@@ -88,6 +88,19 @@ pub fn remove_leftovers(data_dir: &Path) {
     remove_table(&short);
 }
 
+/// Takes away whatever is mounted below a directory, so that removing it removes nothing else.
+pub fn unmount_within(directory: &Path) {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4));
+    let mut points: Vec<_> = points
+        .filter(|point| Path::new(point).starts_with(directory))
+        .collect();
+    points.sort_by_key(|point| std::cmp::Reverse(point.len()));
+    for point in points {
+        let _ = Command::new("umount").args(["-f", "-l", point]).output();
+    }
+}
+
 /// Removes the firewall tables of a hub, with the host's `nft` or one in a throwaway container.
 pub fn remove_table(short: &str) {
     let script = format!(

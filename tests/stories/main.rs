@@ -5,6 +5,8 @@
 mod bad_input;
 mod browser;
 mod crash;
+mod dumps;
+mod fetch;
 mod first_steps;
 mod images;
 mod inside;

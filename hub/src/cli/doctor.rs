@@ -1,5 +1,6 @@
 //! `holt doctor`: what on this machine would stop a notebook server or break its isolation, and how to mend it.
 
+mod mounts;
 mod replicas;
 
 use std::io::Write;
@@ -39,6 +40,7 @@ pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
             findings.push(port(&settings));
             findings.extend(spawner(&settings).await);
             findings.extend(replicas::look(&settings).await);
+            findings.extend(mounts::look(&settings));
         }
         Err(error) => findings.push(wrong(error.to_string(), None)),
     }
@@ -171,6 +173,7 @@ async fn spawner(settings: &Settings) -> Vec<Finding> {
         findings.extend(looked);
         if answers {
             findings.extend(isolation(settings).await);
+            findings.extend(mounts::propagation(settings).await);
         }
     }
     findings

@@ -9,6 +9,7 @@ use super::exit::count;
 use super::terminal::Terminal;
 use crate::config::Settings;
 use crate::hub::stop_all;
+use crate::node::{self, NodeError};
 use crate::supervisor;
 use crate::supervisor::lock::{LockError, UpLock};
 
@@ -43,7 +44,11 @@ pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
             count(left, "process")
         ));
     }
-    match stop_all(&settings, false, DONE).await? {
+    let stopped = stop_all(&settings, false, DONE).await?;
+    if !settings.mounts.is_empty() {
+        take_mounts_away(&settings, &terminal).await;
+    }
+    match stopped {
         0 => terminal.say("All notebook servers are stopped. Homes and users are kept."),
         left => {
             return Err(Failure::unavailable(format!(
@@ -53,6 +58,17 @@ pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// A node of its own keeps its mounts; those of `up` go with it.
+async fn take_mounts_away(settings: &Settings, terminal: &Terminal) {
+    match node::take_all_away(settings).await {
+        Ok(()) | Err(NodeError::Held { .. } | NodeError::Rights) => {}
+        Err(error) => terminal.say(format!(
+            "Mounts could not be taken away: {}",
+            crate::error_chain(&error)
+        )),
+    }
 }
 
 /// Whether an `up` holds the data directory.

@@ -13,11 +13,11 @@ use crate::supervisor::lock::LockError;
 
 /// A mistake in the settings or on the command line.
 pub(super) const USAGE: u8 = 64;
-const UNAVAILABLE: u8 = 69;
+pub(super) const UNAVAILABLE: u8 = 69;
 const SOFTWARE: u8 = 70;
 const CANNOT_MAKE: u8 = 73;
-const INPUT_OUTPUT: u8 = 74;
-const TRY_LATER: u8 = 75;
+pub(super) const INPUT_OUTPUT: u8 = 74;
+pub(super) const TRY_LATER: u8 = 75;
 
 /// Why a command failed.
 #[derive(Debug)]

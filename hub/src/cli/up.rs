@@ -2,6 +2,7 @@
 
 mod image;
 mod lines;
+mod mounts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::spawner::WayResult;
 use crate::store::Store;
 use crate::supervisor::lock::UpLock;
 use crate::supervisor::process::End;
-use crate::supervisor::{HUB, Output, Supervisor, Told};
+use crate::supervisor::{HUB, NODE, Output, Supervisor, Told};
 
 /// How long both roles may take until they answer.
 const READY: Duration = Duration::from_secs(90);
@@ -91,8 +92,9 @@ async fn begin(
     if settings.is_open_to_others() && matches!(engine, Engine::Docker { .. }) {
         require_isolation(settings, terminal).await?;
     }
-    let supervisor =
-        Supervisor::start(settings, lines::command_lines(overrides, settings), output).await?;
+    let keeps_mounts = mounts::look(settings, terminal);
+    let lines = lines::command_lines(overrides, settings, keeps_mounts);
+    let supervisor = Supervisor::start(settings, lines, output).await?;
     Ok((store, supervisor))
 }
 
@@ -223,7 +225,7 @@ impl Up {
                 role,
                 end: End::Code(code),
                 ..
-            } if HOPELESS.contains(&code) => {
+            } if HOPELESS.contains(&code) && role != NODE => {
                 let code = u8::try_from(code).unwrap_or(70);
                 let lines = self.last_lines(role);
                 Err(Failure {

@@ -80,7 +80,12 @@ pub fn example() -> String {
     for section in SECTIONS {
         // A named section exists once it is written: it stays a comment as a whole.
         let mark = if section.is_named { "# " } else { "" };
-        let name = heading(section).replace("<name>", "wiki");
+        let called = if section.name == "mount" {
+            "dumps"
+        } else {
+            "wiki"
+        };
+        let name = heading(section).replace("<name>", called);
         let _ = write!(file, "\n# {}\n{mark}[{name}]\n", section.about);
         // A secret is never written there.
         let is_shown = |field: &&Field| field.form != <Option<Secret>>::FORM;

@@ -362,6 +362,48 @@ section! {
     }
 }
 
+section! {
+    /// `[node]`: how mounts are watched and healed by `holt node`.
+    NodeSettings = "node" {
+        /// The directory that the mounts are below; none is `mounts` in the data directory. It becomes a mount point that is shared with containers.
+        directory: Option<PathBuf> = "",
+        /// How often each mount is looked at.
+        check_every: Duration = "10s",
+        /// A mount that does not answer within this time is taken away and mounted again.
+        answer_within: Duration = "5s",
+        /// How long mounting may take.
+        mount_within: Duration = "30s",
+        /// The longest pause between two tries to mount; the first is a second, and each is twice the one before.
+        retry_most: Duration = "5m",
+    }
+}
+
+section! {
+    /// `[mount.<name>]`: files that servers share, kept mounted by `holt node`. Always without set-user-id programs and devices.
+    MountSettings = "mount" {
+        /// What is mounted, as `mount` takes it: a directory of this machine, `"server:/export"`, a device.
+        source: String = "",
+        /// The type, as `mount -t` takes it: `"nfs"`, `"ceph"`, `"fuse.sshfs"`...; `"bind"` is a directory of this machine.
+        kind: String = "bind",
+        /// Options for `mount -o`. With NFS say how long it may hang: `["soft", "timeo=100", "retrans=2"]`; with FUSE let servers in: `["allow_other"]`.
+        options: Vec<String> = "[]",
+        /// Where servers see it, such as `"/mnt/nfs/dumps"`. The folder it is in holds mounts and links alone.
+        target: String = "",
+        /// Further paths that lead to the target, such as `"/public/dumps/public"`.
+        links: Vec<String> = "[]",
+        /// Whether servers can only read.
+        read_only: bool = "true",
+        /// Whether programs on it can be run.
+        exec: bool = "false",
+        /// Who gets it: names of users, or `"#<number>"`, Holt's own number, which no change of name hands to somebody else. None is everybody.
+        users: Vec<String> = "[]",
+        /// Where servers can write: to whom the topmost directory is given, as `"uid:gid"`; servers run as 52771. None leaves it as it is.
+        owner: Option<String> = "",
+        /// With kind `"image"`: the size of the file system in the file `source`, which is made when it is not there. Nobody can write more.
+        quota: Option<Size> = "",
+    }
+}
+
 choice! {
     /// How log lines look.
     LogFormat {
@@ -563,6 +605,18 @@ pub const SECTIONS: &[Section] = &[
         name: "replica_section",
         about: "Replica servers that have the same wikis; `<name>` is the section's, such as `s1`.",
         fields: ReplicaSectionSettings::FIELDS,
+        is_named: true,
+    },
+    Section {
+        name: "node",
+        about: "How mounts are watched and healed by `holt node`.",
+        fields: NodeSettings::FIELDS,
+        is_named: false,
+    },
+    Section {
+        name: "mount",
+        about: "Files that servers share, kept mounted by `holt node`; `<name>` is small letters and digits. Always without set-user-id programs and devices.",
+        fields: MountSettings::FIELDS,
         is_named: true,
     },
     Section {

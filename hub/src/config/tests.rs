@@ -164,6 +164,97 @@ fn broken_toml_is_told_with_its_lines_and_hides_nothing_else() {
 }
 
 #[test]
+fn mistakes_of_mounts_are_told_with_their_fix() {
+    let mount = |lines: &str| {
+        format!("[mount.dumps]\nsource = \"/srv/dumps\"\ntarget = \"/mnt/nfs/dumps\"\n{lines}")
+    };
+    assert_eq!(
+        load(&mount("links = [\"/public/dumps/public\"]"), &[])
+            .unwrap()
+            .mounts
+            .len(),
+        1
+    );
+    let cases: &[(String, &str)] = &[
+        (
+            "[mount.dumps]".to_owned(),
+            "mount.dumps.source: there is nothing to mount",
+        ),
+        (
+            "[mount.dumps]\nsource = \"/x\"".to_owned(),
+            "mount.dumps.target: \"\" is no path in a folder",
+        ),
+        (
+            "[mount.dumps]\nsource = \"x\"\ntarget = \"/mnt/a/b\"".to_owned(),
+            "source: \"x\" begins nowhere",
+        ),
+        (
+            "[mount.dumps]\nsource = \"/x\"\ntarget = \"/etc/dumps\"".to_owned(),
+            "would hide what servers have in /etc",
+        ),
+        (
+            "[mount.dumps]\nsource = \"/x\"\ntarget = \"/home/paws/dumps\"".to_owned(),
+            "would hide what servers have in /home",
+        ),
+        (
+            mount("links = [\"/mnt/nfs/dumps/again\"]"),
+            "lies in the mount itself",
+        ),
+        (
+            mount("links = [\"/mnt/nfs/dumps\"]"),
+            "links: /mnt/nfs/dumps",
+        ),
+        (
+            mount("kind = \"nfs\"\noptions = [\"soft,timeo=20\"]"),
+            "is not one option",
+        ),
+        (
+            mount("kind = \"nfs\"\noptions = [\"dev\"]"),
+            "is not the options' to say",
+        ),
+        (
+            mount("kind = \"cifs\"\noptions = [\"password=x\"]"),
+            "would stand in the list of processes",
+        ),
+        (mount("options = [\"noatime\"]"), "kind = \"bind\" has none"),
+        (mount("owner = \"1:1\""), "nobody can write there"),
+        (
+            mount("read_only = false\nowner = \"paws\""),
+            "are no two numbers",
+        ),
+        (mount("quota = \"1GiB\""), "has its own way of limits"),
+        (
+            mount("kind = \"image\""),
+            "a file system in a file needs a size",
+        ),
+        (mount("users = [\"#x\"]"), "is no number of a user"),
+        (
+            mount("[mount.team]\nsource = \"/y\"\ntarget = \"/mnt/nfs/team\"\nusers = [\"Rook\"]"),
+            "which is for other people",
+        ),
+        (
+            mount("[mount.team]\nsource = \"/y\"\ntarget = \"/mnt/nfs/dumps\""),
+            "/mnt/nfs/dumps is used twice",
+        ),
+        (
+            mount("[mount.team]\nsource = \"/y\"\ntarget = \"/mnt/nfs/a/team\""),
+            "lies in /mnt/nfs, which holds mounts and links alone",
+        ),
+        (
+            "[node]\ncheck_every = \"0\"".to_owned(),
+            "node.check_every: no mount can be watched with that",
+        ),
+    ];
+    for (text, expected) in cases {
+        let problems = load(text, &[]).unwrap_err();
+        assert!(
+            problems.iter().any(|line| line.contains(expected)),
+            "{text}: no {expected:?} in {problems:#?}"
+        );
+    }
+}
+
+#[test]
 fn the_environment_stands_over_the_file() {
     let text = "[hub]\nname = \"file\"\nannounce_version = \"file\"";
     let settings = load(

@@ -1,6 +1,9 @@
 //! Settings of pages and API. `config.rs` composes them.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::servers::MountUsers;
 
 /// What pages and API go by.
 #[derive(Debug, Clone)]
@@ -23,6 +26,10 @@ pub struct HttpSettings {
     pub redirect_to_server: bool,
     /// `/hub/metrics` needs no credential.
     pub metrics_open: bool,
+    /// Where `holt node` says how its mounts are.
+    pub mounts: PathBuf,
+    /// The mounts and who gets them.
+    pub mount_users: MountUsers,
     /// How long an invitation or reset link works.
     pub link_lifetime: Duration,
     /// How long the API waits for a server to start before it answers 202.
@@ -41,6 +48,8 @@ impl Default for HttpSettings {
             named_servers: false,
             redirect_to_server: true,
             metrics_open: false,
+            mounts: PathBuf::new(),
+            mount_users: MountUsers::default(),
             link_lifetime: Duration::from_secs(7 * 24 * 3600),
             slow_start: Duration::from_secs(10),
         }

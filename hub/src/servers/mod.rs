@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-pub use self::settings::ServerSettings;
+pub use self::settings::{MountUsers, ServerSettings};
 use crate::replicas::Replicas;
 use crate::routes::Routes;
 use crate::spawner::{Image, LaunchId, LaunchPlan, Progress, ProgressSink, Spawner, SpawnerError};

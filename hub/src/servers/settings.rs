@@ -30,6 +30,28 @@ pub struct ServerSettings {
     pub environment: BTreeMap<String, String>,
     /// Where a browser lands in a server.
     pub default_url: String,
+    /// The mounts that servers share.
+    pub mounts: MountUsers,
+}
+
+/// The mounts that servers share, by name, and who gets each: names, or `#<number>`; nobody named is everybody.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MountUsers(pub Vec<(String, Vec<String>)>);
+
+impl MountUsers {
+    /// The names of the mounts that a user gets.
+    #[must_use]
+    pub fn of_user(&self, id: i64, name: &str) -> Vec<String> {
+        let is_meant = |wanted: &String| match wanted.strip_prefix('#') {
+            Some(number) => number.parse() == Ok(id),
+            None => wanted == name,
+        };
+        self.0
+            .iter()
+            .filter(|(_, users)| users.is_empty() || users.iter().any(is_meant))
+            .map(|(mount, _)| mount.clone())
+            .collect()
+    }
 }
 
 impl Default for ServerSettings {
@@ -48,6 +70,24 @@ impl Default for ServerSettings {
             port: 8888,
             environment: BTreeMap::new(),
             default_url: "/lab".to_owned(),
+            mounts: MountUsers::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_is_for_those_it_names_or_for_all() {
+        let mounts = MountUsers(vec![
+            ("dumps".into(), vec![]),
+            ("team".into(), vec!["Rook".into(), "#7".into()]),
+        ]);
+        assert_eq!(mounts.of_user(1, "Rook"), ["dumps", "team"]);
+        assert_eq!(mounts.of_user(7, "Heron"), ["dumps", "team"]);
+        assert_eq!(mounts.of_user(2, "#7"), ["dumps"]);
+        assert_eq!(mounts.of_user(2, "rook"), ["dumps"]);
     }
 }

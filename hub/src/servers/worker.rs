@@ -93,6 +93,7 @@ impl Servers {
             memory_bytes: settings.memory_bytes,
             cpus: settings.cpus,
             pids: settings.pids,
+            mounts: settings.mounts.of_user(turn.user_id, &turn.user),
         }
     }
 

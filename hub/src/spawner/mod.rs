@@ -46,6 +46,9 @@ pub struct LaunchPlan {
     pub cpus: Option<f64>,
     /// Limit of processes and threads.
     pub pids: Option<u64>,
+    /// Names of the mounts of `[mount.<name>]` that it gets.
+    #[serde(default)]
+    pub mounts: Vec<String>,
 }
 
 /// The image launches are made from.

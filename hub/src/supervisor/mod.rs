@@ -39,6 +39,8 @@ pub const HUB: &str = "hub";
 pub const PROXY: &str = "proxy";
 /// See [`HUB`].
 pub const REPLICAS: &str = "replicas";
+/// See [`HUB`].
+pub const NODE: &str = "node";
 
 /// How long the hub may take to end: its requests drain for ten seconds.
 const HUB_GRACE: Duration = Duration::from_secs(15);
@@ -46,6 +48,8 @@ const HUB_GRACE: Duration = Duration::from_secs(15);
 const REPLICAS_GRACE: Duration = Duration::from_secs(12);
 /// How long the proxy may take to end.
 const PROXY_GRACE: Duration = Duration::from_secs(15);
+/// How long the node may take to end: it leaves its mounts.
+const NODE_GRACE: Duration = Duration::from_secs(5);
 
 /// How the roles are started, except for what only the supervisor knows.
 #[derive(Debug, Clone)]
@@ -56,6 +60,8 @@ pub struct CommandLines {
     pub proxy: Vec<OsString>,
     /// For the replica gateway, where there is one.
     pub replicas: Option<Vec<OsString>>,
+    /// For the node, where there are mounts to keep and the right to do it.
+    pub node: Option<Vec<OsString>>,
 }
 
 /// The roles, kept running.
@@ -188,6 +194,26 @@ impl Supervisor {
             &hub_stop,
         );
         let (hub_tasks, proxy_tasks) = (TaskTracker::new(), TaskTracker::new());
+        if let Some(arguments) = lines.node {
+            let fingerprint = program.fingerprint(&format!("{settings:?} {arguments:?}"));
+            let node = find_same(&record, NODE, NODE_GRACE, &fingerprint, &hurry).await;
+            let node_keeper = keeper(
+                Role {
+                    name: NODE,
+                    arguments,
+                    // It answers nowhere: what it has to say is in its directory.
+                    socket: data_dir.run().join("node.sock"),
+                    fingerprint,
+                    listeners: None,
+                    listen: None,
+                    grace: NODE_GRACE,
+                },
+                &hub_stop,
+            );
+            hub_tasks.spawn(node_keeper.keep(node));
+        } else if let Some((mut node, _)) = find_recorded(&record, NODE) {
+            node.finish(NODE_GRACE, &hurry).await;
+        }
         proxy_tasks.spawn(proxy_keeper.keep(proxy.map(|(process, _)| process)));
         hub_tasks.spawn(hub_keeper.keep(hub.map(|(process, _)| process)));
         if let Some(arguments) = lines.replicas {
@@ -234,7 +260,7 @@ impl Supervisor {
         self.hurry.clone()
     }
 
-    /// Ends the hub, then the proxy and the replica gateway.
+    /// Ends the hub and the node, which leaves its mounts, then the proxy and the replica gateway.
     pub async fn finish(self) {
         self.hub_stop.cancel();
         self.hub_tasks.close();
@@ -260,12 +286,32 @@ fn same_listener(wanted: SocketAddr, is: SocketAddr) -> bool {
     wanted.ip() == is.ip() && (wanted.port() == is.port() || wanted.port() == 0)
 }
 
+/// A role's process as it was written down, with what it was started with.
+fn find_recorded(record: &Record, role: &str) -> Option<(Process, String)> {
+    let entry = record.get(role)?;
+    Some((Process::find(&entry.identity)?, entry.fingerprint))
+}
+
+/// A role's process that was started as it would be now; another one is ended.
+async fn find_same(
+    record: &Record,
+    role: &str,
+    grace: Duration,
+    fingerprint: &str,
+    hurry: &CancellationToken,
+) -> Option<Process> {
+    let (mut process, known) = find_recorded(record, role)?;
+    if known == fingerprint {
+        return Some(process);
+    }
+    process.finish(grace, hurry).await;
+    None
+}
+
 /// A role's process with what it was started with: as written down, else who answers on its socket.
 async fn find(record: &Record, role: &str, data_dir: &DataDir) -> Option<(Process, String)> {
-    if let Some(entry) = record.get(role)
-        && let Some(process) = Process::find(&entry.identity)
-    {
-        return Some((process, entry.fingerprint));
+    if let Some(found) = find_recorded(record, role) {
+        return Some(found);
     }
     let socket = match role {
         HUB => data_dir.hub_socket(),
@@ -306,6 +352,13 @@ pub fn listen_of(settings: &Settings) -> SocketAddr {
         .unwrap_or(settings.proxy.listen)
 }
 
+/// The process of the node that an `up` started, if it was not ended.
+#[must_use]
+pub fn node_pid(settings: &Settings) -> Option<i32> {
+    let record = Record::open(children_file(&settings.data_dir));
+    record.get(NODE).map(|entry| entry.identity.pid)
+}
+
 fn children_file(data_dir: &DataDir) -> PathBuf {
     data_dir.run().join("children.json")
 }
@@ -326,6 +379,11 @@ pub async fn end_left_over(data_dir: &DataDir) -> usize {
         }
         // What could not be written is found to be gone by the next `up`.
         drop(record.set(role, None));
+    }
+    if let Some((mut node, _)) = find_recorded(&record, NODE) {
+        node.finish(NODE_GRACE, &CancellationToken::new()).await;
+        drop(record.set(NODE, None));
+        ended += 1;
     }
     ended
 }

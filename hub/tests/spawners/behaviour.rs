@@ -25,6 +25,7 @@ pub(crate) fn plan(port: u16) -> LaunchPlan {
         memory_bytes: Some(64 << 20),
         cpus: Some(1.0),
         pids: Some(64),
+        mounts: Vec::new(),
     }
 }
 

@@ -2,18 +2,28 @@
 
 use std::ffi::OsString;
 
+use super::mounts::KeepsMounts;
 use crate::cli::Overrides;
 use crate::config::{LogFormat, Settings};
 use crate::supervisor::CommandLines;
 
 /// How the roles are started: as we were, with what only we know.
-pub(super) fn command_lines(overrides: &Overrides, settings: &Settings) -> CommandLines {
+pub(super) fn command_lines(
+    overrides: &Overrides,
+    settings: &Settings,
+    keeps_mounts: KeepsMounts,
+) -> CommandLines {
     let data_dir = &settings.data_dir;
-    let mut hub: Vec<OsString> = vec!["hub".into(), "--data-dir".into(), data_dir.path().into()];
-    if let Some(file) = &settings.file {
-        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-        hub.extend(["--config".into(), file.into()]);
-    }
+    let of_role = |role: &str| {
+        let mut line: Vec<OsString> =
+            vec![role.into(), "--data-dir".into(), data_dir.path().into()];
+        if let Some(file) = &settings.file {
+            let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+            line.extend(["--config".into(), file.into()]);
+        }
+        line
+    };
+    let mut hub = of_role("hub");
     if let Some(url) = &overrides.public_url {
         hub.extend(["--public-url".into(), url.into()]);
     }
@@ -35,16 +45,11 @@ pub(super) fn command_lines(overrides: &Overrides, settings: &Settings) -> Comma
     for network in &settings.proxy.trusted_proxies {
         proxy.extend(["--trusted-proxies".into(), network.to_string().into()]);
     }
-    let replicas = settings.replicas.is_on().then(|| {
-        let mut line: Vec<OsString> = hub.clone();
-        line[0] = "replicas".into();
-        // What browsers call the hub is none of its business.
-        line.truncate(line.len() - if overrides.public_url.is_some() { 2 } else { 0 });
-        line
-    });
+    let replicas = settings.replicas.is_on().then(|| of_role("replicas"));
     CommandLines {
         hub,
         proxy,
         replicas,
+        node: (keeps_mounts == KeepsMounts::Yes).then(|| of_role("node")),
     }
 }

@@ -85,6 +85,7 @@ pub(in crate::http) async fn metrics(
             .filter(|server| server.state == ServerState::Queued)
             .count() as f64,
     );
+    super::mounts::count(&state).await;
     let headers = [(
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",

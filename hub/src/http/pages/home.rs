@@ -9,6 +9,7 @@ use holt_spec::names::{check_server_name, escape_segment, server_prefix};
 use super::super::HubState;
 use super::super::browser::{SignedIn, SignedPosted};
 use super::super::error::{Failure, sentence};
+use super::mounts::MountLine;
 use super::{Frame, ago, page};
 use crate::access::scopes::Target;
 use crate::servers::{ServerState, ServerView};
@@ -86,6 +87,7 @@ struct HomePage {
     /// Whoever comes by a provider needs none.
     offer_password: bool,
     busy: bool,
+    mounts: Vec<MountLine>,
 }
 
 /// `GET /hub/home`.
@@ -119,6 +121,7 @@ pub(in crate::http) async fn show(
             && !who.user.has_password
             && state.store.identities_of(who.user.id).await?.is_empty(),
         busy,
+        mounts: super::mounts::lines(&state, &who.user).await,
     };
     page(&who.browser, StatusCode::OK, &template)
 }

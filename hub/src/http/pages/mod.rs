@@ -8,6 +8,7 @@ pub(super) mod health;
 pub(super) mod home;
 pub(super) mod link;
 pub(super) mod login;
+pub(super) mod mounts;
 pub(super) mod not_running;
 pub(super) mod password;
 pub(super) mod provider;

@@ -49,6 +49,7 @@ impl Shared {
     ) -> Result<SocketAddr, SpawnerError> {
         let name = self.names.container(&plan.launch);
         let mut is_first_try = true;
+        let mut is_bare = false;
         loop {
             let turn = self.starts.acquire().await.expect("never closed");
             let found = self
@@ -61,8 +62,27 @@ impl Shared {
                 });
             };
             let outcome = match self.seen(&plan.launch, &found) {
-                Seen::Created if image.bindable => self.attach_and_start(&name, bundle).await?,
-                Seen::Created => self.start_with_files(&name, bundle).await?,
+                Seen::Created if image.bindable => {
+                    match self.attach_and_start(&name, bundle).await {
+                        // The engine looks at folders of mounts only now. Nothing ran yet, so the launch may be made without.
+                        Err(SpawnerError::Refused { reason, .. })
+                            if !is_bare && self.withhold_shares(&reason) =>
+                        {
+                            is_bare = true;
+                            drop(turn);
+                            self.make_again(&name, plan, image).await?;
+                            continue;
+                        }
+                        outcome => outcome?,
+                    }
+                }
+                Seen::Created => match self.start_with_files(&name, bundle).await {
+                    // What it was given at its creation is not known here: another launch is made, without those folders.
+                    Err(SpawnerError::Refused { reason, .. }) if self.withhold_shares(&reason) => {
+                        return Err(SpawnerError::Bind { reason });
+                    }
+                    outcome => outcome?,
+                },
                 Seen::Running { .. } if image.bindable => {
                     self.await_answer(&name, &found, bundle).await?
                 }
@@ -86,14 +106,24 @@ impl Shared {
                 // the same launch may be made once more.
                 Outcome::Ended if is_first_try && self.ended_unbound(plan).await? => {
                     is_first_try = false;
-                    self.remove_container(&name)
-                        .await
-                        .map_err(|trouble| trouble.doing(WHAT))?;
-                    self.create_launch(plan, image, None).await?;
+                    self.make_again(&name, plan, image).await?;
                 }
                 Outcome::Ended => return Err(self.why_ended(&name, plan).await),
             }
         }
+    }
+
+    /// Makes the container of an image with a starter once more, before anything ran in it.
+    async fn make_again(
+        &self,
+        name: &str,
+        plan: &LaunchPlan,
+        image: &Image,
+    ) -> Result<(), SpawnerError> {
+        self.remove_container(name)
+            .await
+            .map_err(|trouble| trouble.doing(WHAT))?;
+        self.create_launch(plan, image, None).await
     }
 
     /// Steps 1 to 4.

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, PortBinding, RestartPolicy,
-    RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerCreateResponse, HostConfig, HostConfigLogConfig, Mount,
+    PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
@@ -36,18 +36,36 @@ impl Shared {
         let _turn = self.starts.acquire().await.expect("never closed");
         let name = self.names.container(&plan.launch);
         let home = self.home_mount(&plan.home).await?;
-        let body = self.describe(plan, image, bundle, home);
-        let options = CreateContainerOptionsBuilder::new().name(&name).build();
-        let made = self
-            .engine
-            .call(|docker| async move { docker.create_container(Some(options), body).await })
-            .await;
+        let mut made = self.ask_for(plan, image, bundle, &name, &home).await;
+        if let Err(Trouble::Refused(reason)) = &made
+            && self.withhold_shares(reason)
+        {
+            made = self.ask_for(plan, image, bundle, &name, &home).await;
+        }
         match made {
             Ok(_) => Ok(()),
             // Made by an earlier call, or by one that is still under way. Asking first would cost every start a round trip.
             Err(Trouble::Conflict(_)) => self.adopt(&name, &plan.launch).await,
             Err(trouble) => Err(trouble.doing(what)),
         }
+    }
+
+    /// Asks the engine for the container.
+    async fn ask_for(
+        &self,
+        plan: &LaunchPlan,
+        image: &Image,
+        bundle: Option<&Bundle>,
+        name: &str,
+        home: &Mount,
+    ) -> Result<ContainerCreateResponse, Trouble> {
+        let mut mounts = vec![home.clone()];
+        mounts.extend(self.share_mounts(plan).await);
+        let body = self.describe(plan, image, bundle, mounts);
+        let options = CreateContainerOptionsBuilder::new().name(name).build();
+        self.engine
+            .call(|docker| async move { docker.create_container(Some(options), body).await })
+            .await
     }
 
     /// Accepts a container that has the name already, if it is the launch's.
@@ -79,7 +97,7 @@ impl Shared {
         plan: &LaunchPlan,
         image: &Image,
         bundle: Option<&Bundle>,
-        home: Mount,
+        mounts: Vec<Mount>,
     ) -> ContainerCreateBody {
         let labels = HashMap::from([
             (LABEL_HUB.to_owned(), self.names.hub.clone()),
@@ -110,7 +128,7 @@ impl Shared {
             attach_stderr: Some(true),
             stop_timeout: Some(i64::try_from(self.settings.stop_grace.as_secs()).unwrap_or(10)),
             host_config: Some(HostConfig {
-                mounts: Some(vec![home]),
+                mounts: Some(mounts),
                 extra_hosts: self.extra_hosts(),
                 port_bindings: published,
                 ..self.confine(plan)

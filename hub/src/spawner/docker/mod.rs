@@ -2,7 +2,7 @@
 //!
 //! The files, in the order of a launch: `network` and `firewall` (what all share), `image/` (what it is made from), `homes`,
 //! `launch` (made, stopped, removed), `look` (how it is), `bind` (started and handed its bundle), `watch` (what the engine tells).
-//! `own` finds the container that the hub itself runs in, if it does; `oneshot` runs throwaway containers; `probe` tries the
+//! `shares` are the folders of mounts that launches get; `own` finds the container that the hub itself runs in, if it does; `oneshot` runs throwaway containers; `probe` tries the
 //! forbidden ways to what `targets` sets up; `doctor` says what is wrong with this machine.
 //!
 //! **Invariant:** the engine's state is asked for, never assumed; a name or label of ours never holds anything about a person.
@@ -24,12 +24,14 @@ mod probe;
 mod reach;
 mod rules;
 mod settings;
+mod shares;
 mod targets;
 mod watch;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -40,7 +42,8 @@ use tokio_util::task::TaskTracker;
 
 pub use self::doctor::{Finding, Level, diagnose, findings_of};
 pub use self::engine::{DEFAULT_SOCKET, Detected, detect};
-pub use self::settings::{DockerSettings, HomeKind, Isolation, NOTEBOOK_UID};
+pub use self::settings::{DockerSettings, HomeKind, Isolation, NOTEBOOK_UID, Share};
+pub use self::shares::ShareSeen;
 
 use self::engine::Engine;
 use self::homes::Homes;
@@ -83,6 +86,7 @@ struct Shared {
     meeting: Mutex<Option<Meeting>>,
     // Names of hosts that launches know, and where they lead.
     hosts: Mutex<Option<(Arc<[String]>, IpAddr)>>,
+    withheld: Mutex<Option<Instant>>,
     // Held while the firewall is changed: the rules and how the kernel lists them.
     installed: tokio::sync::Mutex<Option<(Rules, String)>>,
 }
@@ -112,6 +116,7 @@ impl DockerSpawner {
             reach: Mutex::default(),
             meeting: Mutex::default(),
             hosts: Mutex::default(),
+            withheld: Mutex::default(),
             installed: tokio::sync::Mutex::default(),
             stop,
             tasks: tasks.clone(),
@@ -129,6 +134,19 @@ impl DockerSpawner {
     /// [`SpawnerError::Image`] with what to do.
     pub async fn helper_reference(&self, progress: ProgressSink) -> Result<String, SpawnerError> {
         image::helper_image(&self.shared, progress).await
+    }
+
+    /// What a throwaway container sees of a folder that is given to it as launches get theirs. Once it runs, `mount` is called, and it
+    /// waits some seconds for a file `late/word`.
+    ///
+    /// # Errors
+    /// Engine not there. That it refuses the folder is an answer.
+    pub async fn try_share(
+        &self,
+        folder: &Path,
+        mount: impl FnOnce() + Send,
+    ) -> Result<ShareSeen, SpawnerError> {
+        self.shared.try_share(folder, mount).await
     }
 
     /// Takes away what [`Spawner::prepare`] made: throwaway containers, firewall, network. Launches must be gone.

@@ -63,8 +63,18 @@ pub(super) struct Output {
 impl Shared {
     /// Runs it to its end and removes it.
     pub(super) async fn run_helper(&self, shot: OneShot) -> Result<Output, SpawnerError> {
+        self.run_helper_while(shot, || {}).await
+    }
+
+    /// The same, with something done once it runs.
+    pub(super) async fn run_helper_while(
+        &self,
+        shot: OneShot,
+        once_it_runs: impl FnOnce() + Send,
+    ) -> Result<Output, SpawnerError> {
         let limit = shot.limit;
         let name = self.start_helper(shot).await?;
+        once_it_runs();
         let ended = self.helper_ended(&name, limit).await;
         let text = self.last_lines(&name, 1000).await;
         let removed = self.remove_container(&name).await;

@@ -2,6 +2,7 @@
 //!
 //! Plain values: `config.rs` reads them from files, this room only uses them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
@@ -27,6 +28,17 @@ pub enum Isolation {
     Strict,
     /// Say so and go on.
     AcceptWeak,
+}
+
+/// A folder of mounts on this machine that servers see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// The folder here.
+    pub source: PathBuf,
+    /// Where servers see it.
+    pub target: String,
+    /// The mounts that it belongs to: a launch gets it when it gets them all.
+    pub mounts: Vec<String>,
 }
 
 /// Settings of the Docker spawner.
@@ -56,6 +68,8 @@ pub struct DockerSettings {
     pub homes: HomeKind,
     /// Home directory inside the container.
     pub home_path: String,
+    /// Folders of mounts that launches get.
+    pub shares: Vec<Share>,
     /// Memory limit for launches whose plan names none, in bytes.
     pub memory_bytes: Option<u64>,
     /// Limit of processes for launches whose plan names none.
@@ -93,6 +107,7 @@ impl Default for DockerSettings {
             log_bytes: 10 << 20,
             homes: HomeKind::Bind,
             home_path: "/home/paws".into(),
+            shares: Vec::new(),
             memory_bytes: None,
             pids: 512,
             isolation: Isolation::Strict,

@@ -1,0 +1,105 @@
+//! Whether somebody keeps the mounts, how they are, and whether they reach containers.
+
+use super::super::node::how_to_run;
+use super::super::terminal::Terminal;
+use super::{Finding, Level, TRYING, fine, wrong};
+use crate::config::Settings;
+use crate::node::{self, Condition, MountStatus, Status};
+use crate::spawner::docker::ShareSeen;
+
+/// What the node says, or that there is none.
+pub(super) fn look(settings: &Settings) -> Vec<Finding> {
+    if settings.mounts.is_empty() {
+        return Vec::new();
+    }
+    let directory = node::directory(settings);
+    let status = Status::read(&directory).filter(|status| status.is_fresh(node::now()));
+    let Some(status) = status else {
+        return vec![Finding {
+            level: Level::Warning,
+            what: format!(
+                "nobody keeps the mounts below {}: servers start without them",
+                directory.display()
+            ),
+            fix: Some(format!("run it, beside the hub: {}", how_to_run(settings))),
+        }];
+    };
+    let mut findings = vec![fine(format!(
+        "`holt node` (pid {}) keeps the mounts below {}",
+        status.pid,
+        directory.display()
+    ))];
+    findings.extend(status.mounts.iter().map(of_mount));
+    findings
+}
+
+fn of_mount(mount: &MountStatus) -> Finding {
+    let problem = mount.problem.as_deref().unwrap_or("it is not there yet");
+    match mount.condition {
+        Condition::Up => fine(format!("the mount {} is there and answers", mount.name)),
+        Condition::Mounting => Finding {
+            level: Level::Warning,
+            what: format!("the mount {} is being made", mount.name),
+            fix: None,
+        },
+        Condition::Down => Finding {
+            level: Level::Warning,
+            what: format!("the mount {} is not there: {problem}", mount.name),
+            fix: Some(format!(
+                "it is tried again by itself, {} times so far; servers start without it and see it when it is back",
+                mount.failures
+            )),
+        },
+        Condition::Refused => wrong(
+            format!("the mount {} is not made: {problem}", mount.name),
+            Some("it is made by itself once the way is free".to_owned()),
+        ),
+    }
+}
+
+/// Tried with a throwaway container: the engine may see other mounts than we do.
+pub(super) async fn propagation(settings: &Settings) -> Vec<Finding> {
+    if settings.mounts.is_empty() {
+        return Vec::new();
+    }
+    let terminal = Terminal::new();
+    terminal.progress(None, "Trying whether mounts reach containers");
+    let tried = tokio::time::timeout(TRYING, crate::hub::try_propagation(settings)).await;
+    terminal.done();
+    let same_view = || {
+        Some(format!(
+            "run `holt node` where the engine's mounts are seen (not in a container, nor in a service with PrivateMounts or PrivateTmp): {}",
+            how_to_run(settings)
+        ))
+    };
+    let finding = match tried {
+        Ok(Ok(ShareSeen::Late)) => fine("what is mounted late reaches containers that run".into()),
+        Ok(Ok(ShareSeen::Slave)) if rustix::process::geteuid().is_root() => wrong(
+            "containers get the folders of mounts, but not what is mounted in them by this process: the engine sees other mounts".into(),
+            same_view(),
+        ),
+        Ok(Ok(ShareSeen::Slave)) => fine(
+            "containers get the folders of mounts as slaves; `sudo holt doctor` tries it with a mount".into(),
+        ),
+        Ok(Ok(ShareSeen::Alone)) => wrong(
+            "containers get the folders of mounts, but nothing that is mounted later".into(),
+            same_view(),
+        ),
+        Ok(Ok(ShareSeen::Refused(reason))) => wrong(
+            format!("the engine does not give the folders of mounts to containers: {reason}"),
+            same_view(),
+        ),
+        Ok(Err(error)) => wrong(
+            format!("whether mounts reach containers could not be tried: {error:#}"),
+            Some("mend the above, then look again".to_owned()),
+        ),
+        Err(_) => wrong(
+            format!(
+                "trying whether mounts reach containers took longer than {} s",
+                TRYING.as_secs()
+            ),
+            None,
+        ),
+    };
+    vec![finding]
+}

@@ -1,0 +1,226 @@
+//! Getting what was asked for: the list, the lock, room on the disk, then one file after the other.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use super::download::{Wanted, download, is_right};
+use super::layout::{DumpFile, Job, WikiName, sums};
+use super::{DumpsError, Mirror, Progress};
+
+/// Between two looks whether another run has ended.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What to get.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The wiki.
+    pub wiki: WikiName,
+    /// `20260101`, or `latest`.
+    pub date: String,
+    /// The jobs.
+    pub jobs: Vec<String>,
+    /// Only files whose names contain one of these; none is all.
+    pub only: Vec<String>,
+    /// Tries in a row that bring nothing new before a file is given up; the pauses between them grow from half a second to half a minute.
+    pub tries: u32,
+    /// The directory that takes the place of the mirror's topmost one.
+    pub into: PathBuf,
+}
+
+/// What was got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Got {
+    /// Of which date.
+    pub date: String,
+    /// Where the files are.
+    pub folder: PathBuf,
+    /// How many there are now.
+    pub files: usize,
+    /// How many of them were there already.
+    pub had: usize,
+}
+
+/// Gets the files. Run twice at once, the second waits and finds them there; cut off, the next goes on.
+///
+/// # Errors
+/// The first thing that stands in the way, with what to do; whole files stay.
+pub async fn fetch(
+    mirror: &Mirror,
+    request: &Request,
+    progress: &dyn Progress,
+) -> Result<Got, DumpsError> {
+    let (date, jobs) = mirror
+        .jobs(&request.wiki, &request.date, &request.jobs)
+        .await?;
+    let mut files = chosen(request, &date, &jobs)?;
+    add_sums(mirror, &request.wiki, &date, &mut files).await?;
+
+    let folder = request.into.join(request.wiki.as_str()).join(&date);
+    let disk = |cause| DumpsError::Disk {
+        path: folder.clone(),
+        cause,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(&folder)
+        .map_err(disk)?;
+    let _lock = lock(&folder, progress).await?;
+
+    let mut wanted = Vec::new();
+    let mut had = 0;
+    for file in files {
+        let file = wanted_of(&request.wiki, &date, &folder, file)?;
+        progress.begin(name_of(&file.target), file.size);
+        if is_right(&file, progress).await? {
+            had += 1;
+        } else {
+            wanted.push(file);
+        }
+        progress.end();
+    }
+    let needed: u64 = wanted.iter().map(|file| file.size).sum();
+    let free = rustix::fs::statvfs(&folder).map_or(u64::MAX, |found| {
+        found.f_bavail.saturating_mul(found.f_frsize)
+    });
+    if needed > free {
+        return Err(DumpsError::Usage(format!(
+            "{} MiB are wanted, and {} MiB are free in {}; free some space, or give another place with --to",
+            needed >> 20,
+            free >> 20,
+            folder.display()
+        )));
+    }
+    let count = wanted.len();
+    for file in wanted {
+        progress.begin(name_of(&file.target), file.size);
+        let got = download(mirror, &file, request.tries.max(1), progress).await;
+        progress.end();
+        got?;
+    }
+    Ok(Got {
+        date,
+        folder,
+        files: count + had,
+        had,
+    })
+}
+
+fn name_of(path: &Path) -> &str {
+    path.file_name()
+        .and_then(std::ffi::OsStr::to_str)
+        .unwrap_or_default()
+}
+
+/// The files of the wanted jobs.
+fn chosen(request: &Request, date: &str, jobs: &[Job]) -> Result<Vec<DumpFile>, DumpsError> {
+    let wiki = request.wiki.as_str();
+    let mut files = Vec::<DumpFile>::new();
+    for name in &request.jobs {
+        let Some(job) = jobs.iter().find(|job| job.name == *name) else {
+            let known: Vec<_> = jobs.iter().map(|job| job.name.as_str()).collect();
+            return Err(DumpsError::Usage(format!(
+                "{wiki} {date} has no job {name:?}; it has {}",
+                known.join(", ")
+            )));
+        };
+        if !job.is_done() {
+            return Err(DumpsError::Absent(format!(
+                "the job {name} of {wiki} {date} is not done ({}); take another --date, or latest",
+                job.status
+            )));
+        }
+        for file in &job.files {
+            let is_meant =
+                request.only.is_empty() || request.only.iter().any(|part| file.name.contains(part));
+            if is_meant && !files.contains(file) {
+                files.push(file.clone());
+            }
+        }
+    }
+    if files.is_empty() {
+        return Err(DumpsError::Usage(format!(
+            "no file of {} has one of {:?} in its name; leave --only out, or see --list",
+            request.jobs.join(", "),
+            request.only
+        )));
+    }
+    Ok(files)
+}
+
+/// Checksums from the dump's own lists, for files that have none in `dumpstatus.json`.
+async fn add_sums(
+    mirror: &Mirror,
+    wiki: &WikiName,
+    date: &str,
+    files: &mut [DumpFile],
+) -> Result<(), DumpsError> {
+    for kind in ["sha1sums", "md5sums"] {
+        if files.iter().all(|file| file.sum.is_some()) {
+            return Ok(());
+        }
+        let wiki = wiki.as_str();
+        let path = format!("{wiki}/{date}/{wiki}-{date}-{kind}.txt");
+        let Some(text) = mirror.list(&path).await? else {
+            continue;
+        };
+        let known = sums(&String::from_utf8_lossy(&text));
+        for file in files.iter_mut().filter(|file| file.sum.is_none()) {
+            file.sum = known.get(&file.name).cloned();
+        }
+    }
+    Ok(())
+}
+
+fn wanted_of(
+    wiki: &WikiName,
+    date: &str,
+    folder: &Path,
+    file: DumpFile,
+) -> Result<Wanted, DumpsError> {
+    let (Some(size), Some(sum)) = (file.size, file.sum) else {
+        return Err(DumpsError::Wrong(format!(
+            "{}: the dump's lists have no size or checksum of it, so nobody could tell a wrong file; try another --mirror",
+            file.name
+        )));
+    };
+    Ok(Wanted {
+        path: format!("{}/{date}/{}", wiki.as_str(), file.name),
+        target: folder.join(&file.name),
+        size,
+        sum,
+    })
+}
+
+/// The folder for this run alone. Another run is waited for.
+async fn lock(folder: &Path, progress: &dyn Progress) -> Result<File, DumpsError> {
+    let path = folder.join(".lock");
+    let disk = |cause| DumpsError::Disk {
+        path: path.clone(),
+        cause,
+    };
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(disk)?;
+    let mut was_told = false;
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK) => {}
+            Err(errno) => return Err(disk(errno.into())),
+        }
+        if !was_told {
+            progress.say("Another `holt dumps fetch` is at work there; waiting for it");
+            was_told = true;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,182 @@
+//! What the kernel says is mounted: `/proc/self/mountinfo`, read and asked. Pure: the text is given.
+//!
+//! Source of the format: proc_pid_mountinfo(5).
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// One mount, as one line of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mounted {
+    /// Its number, which is not used again while it is mounted.
+    pub(crate) id: u32,
+    /// The number of the mount it is on.
+    pub(crate) parent: u32,
+    /// The file system's device, `major:minor`.
+    pub(crate) device: String,
+    /// The directory of the file system that is mounted.
+    pub(crate) root: PathBuf,
+    /// Where.
+    pub(crate) point: PathBuf,
+    /// Options of this mount alone: `ro`, `nosuid`...
+    pub(crate) options: Vec<String>,
+    /// Whether what is mounted below it reaches its copies.
+    pub(crate) is_shared: bool,
+    /// Whether what is mounted below what it is a copy of reaches it.
+    pub(crate) is_slave: bool,
+}
+
+impl Mounted {
+    /// Whether it has the option.
+    pub(crate) fn has(&self, option: &str) -> bool {
+        self.options.iter().any(|known| known == option)
+    }
+}
+
+/// All mounts, in the order of the kernel: what was mounted later over the same place comes later.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Table {
+    mounts: Vec<Mounted>,
+}
+
+impl Table {
+    /// The table of this process.
+    pub(crate) fn read() -> std::io::Result<Self> {
+        Ok(Self::parse(&std::fs::read("/proc/self/mountinfo")?))
+    }
+
+    /// Whether what is mounted within this directory reaches those who have it as slaves.
+    pub(crate) fn is_shared(&self, directory: &Path) -> bool {
+        let whole = directory.canonicalize();
+        whole.is_ok_and(|path| self.of(&path).is_some_and(|mount| mount.is_shared))
+    }
+
+    /// Lines that cannot be read are left out.
+    pub(crate) fn parse(text: &[u8]) -> Self {
+        let lines = text.split(|byte| *byte == b'\n');
+        Self {
+            mounts: lines.filter_map(line).collect(),
+        }
+    }
+
+    /// The mount that is seen at exactly this place.
+    pub(crate) fn at(&self, point: &Path) -> Option<&Mounted> {
+        self.mounts.iter().rev().find(|mount| mount.point == point)
+    }
+
+    /// The mount that a path without links is in.
+    pub(crate) fn of(&self, path: &Path) -> Option<&Mounted> {
+        self.mounts
+            .iter()
+            .enumerate()
+            .filter(|(_, mount)| path.starts_with(&mount.point))
+            .max_by_key(|(order, mount)| (mount.point.components().count(), *order))
+            .map(|(_, mount)| mount)
+    }
+
+    /// Everything mounted at the place or below it, outermost first.
+    pub(crate) fn within(&self, point: &Path) -> Vec<&Mounted> {
+        let mut found: Vec<_> = self
+            .mounts
+            .iter()
+            .filter(|mount| mount.point.starts_with(point))
+            .collect();
+        found.sort_by_key(|mount| mount.point.components().count());
+        found
+    }
+
+    /// What is seen strictly below the place: one for each point, the last.
+    pub(crate) fn below(&self, point: &Path) -> Vec<&Mounted> {
+        let mut found = self.within(point);
+        found.retain(|mount| mount.point != point && self.at(&mount.point) == Some(mount));
+        found
+    }
+}
+
+fn line(line: &[u8]) -> Option<Mounted> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
+    let text = |field: &[u8]| Some(std::str::from_utf8(field).ok()?.to_owned());
+    let id = number(fields.next()?)?;
+    let parent = number(fields.next()?)?;
+    let device = text(fields.next()?)?;
+    let root = path(fields.next()?);
+    let point = path(fields.next()?);
+    let options = text(fields.next()?)?;
+    let optional: Vec<_> = fields.take_while(|field| *field != b"-").collect();
+    let has = |name: &[u8]| optional.iter().any(|field| field.starts_with(name));
+    Some(Mounted {
+        id,
+        parent,
+        device,
+        root,
+        point,
+        options: options.split(',').map(str::to_owned).collect(),
+        is_shared: has(b"shared:"),
+        is_slave: has(b"master:"),
+    })
+}
+
+/// Spaces, tabs, line ends and backslashes stand as three octal digits.
+fn path(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let octal = after
+            .get(..3)
+            .filter(|_| *first == b'\\')
+            .and_then(|digits| {
+                let text = std::str::from_utf8(digits).ok()?;
+                u8::from_str_radix(text, 8).ok()
+            });
+        match octal {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TEXT: &[u8] = b"\
+21 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+60 21 254:0 /t/mounts /t/mounts rw,relatime shared:2 - ext4 /dev/vda rw
+61 60 0:40 / /t/mounts/mnt+nfs/dumps ro,nosuid,nodev shared:3 master:1 - nfs4 server:/dumps\\040x rw
+62 61 0:41 /sub /t/mounts/mnt+nfs/dumps/a\\040b ro shared:4 - tmpfs none rw
+63 61 0:42 / /t/mounts/mnt+nfs/dumps/a\\040b rw - tmpfs none rw
+rubbish
+";
+
+    #[test]
+    fn the_last_mount_of_a_place_is_the_one_seen() {
+        let table = Table::parse(TEXT);
+        let seen = table.at(Path::new("/t/mounts/mnt+nfs/dumps/a b")).unwrap();
+        assert_eq!((seen.id, seen.device.as_str()), (63, "0:42"));
+        let dumps = table.at(Path::new("/t/mounts/mnt+nfs/dumps")).unwrap();
+        assert!(dumps.is_shared && dumps.is_slave && dumps.has("nosuid"));
+        assert!(table.at(Path::new("/t")).is_none());
+        assert_eq!(table.of(Path::new("/t/mounts/x")).unwrap().id, 60);
+        assert_eq!(table.of(Path::new("/elsewhere")).unwrap().id, 21);
+        let below = table.below(Path::new("/t/mounts/mnt+nfs/dumps"));
+        assert_eq!(below.iter().map(|mount| mount.id).collect::<Vec<_>>(), [63]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            Table::parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The node's own directory: a mount point shared with containers, the folders in it, and their links.
+//!
+//! **Invariant:** nothing here touches a mount of the settings, so nothing here can hang; and nothing is removed that is not empty.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
+
+use super::NodeError;
+use crate::config::{Entry, Folder};
+use crate::mountinfo::Table;
+
+/// Where mounts are made before they are moved to their places. Containers never see it.
+const STAGING: &str = ".staging";
+
+/// The directory, held by this process.
+#[derive(Debug)]
+pub(super) struct Ground {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Ground {
+    /// Takes the directory, making it if need be.
+    ///
+    /// # Errors
+    /// Another node has it, it is not ours, or there is no right to mount.
+    pub(super) fn take(path: &Path) -> Result<Self, NodeError> {
+        // Told before anything is made: what an ordinary user made here would be in root's way.
+        if !rustix::process::geteuid().is_root() {
+            return Err(NodeError::Rights);
+        }
+        let unusable = |cause| NodeError::Directory {
+            path: path.to_owned(),
+            cause,
+        };
+        make(path, 0o755).map_err(unusable)?;
+        let path = path.canonicalize().map_err(unusable)?;
+        let lock = lock(&path)?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// The directory, without links.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes it a mount point whose mounts reach containers. Done already: nothing changes, so that containers keep theirs.
+    ///
+    /// # Errors
+    /// [`NodeError::Rights`] where this process may not mount.
+    pub(super) fn share(&self) -> Result<(), NodeError> {
+        self.mount_on_itself(&self.path, MountPropagationFlags::SHARED)?;
+        let staging = self.path.join(STAGING);
+        make(&staging, 0o700).map_err(|cause| self.unusable(cause))?;
+        self.mount_on_itself(&staging, MountPropagationFlags::PRIVATE)
+    }
+
+    /// Takes it all back: what is mounted, then the mount points.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub(super) fn unshare(&self) -> Result<(), NodeError> {
+        for point in [self.path.join(STAGING), self.path.clone()] {
+            let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+            match rustix::mount::unmount(&point, flags) {
+                Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+                Err(errno) => return Err(self.refusal(errno)),
+            }
+        }
+        Ok(())
+    }
+
+    fn mount_on_itself(&self, path: &Path, kind: MountPropagationFlags) -> Result<(), NodeError> {
+        let found = Table::read().map_err(|cause| self.unusable(cause))?;
+        let is_wanted_shared = kind == MountPropagationFlags::SHARED;
+        match found.at(path) {
+            Some(mount) if mount.is_shared == is_wanted_shared => return Ok(()),
+            Some(_) => {}
+            None => {
+                rustix::mount::mount_bind(path, path).map_err(|errno| self.refusal(errno))?;
+            }
+        }
+        rustix::mount::mount_change(path, kind).map_err(|errno| self.refusal(errno))
+    }
+
+    /// Where a mount is made.
+    pub(super) fn staging(&self, mount: &str) -> PathBuf {
+        self.path.join(STAGING).join(mount)
+    }
+
+    /// Where a mount is kept.
+    pub(super) fn place(&self, folder: &Folder, entry: &str) -> PathBuf {
+        self.path.join(&folder.name).join(entry)
+    }
+
+    /// Sees to folders, mount points and links. Returns what is in the way, each as a sentence with the mount it belongs to.
+    pub(super) fn keep(&self, folders: &[Folder]) -> Vec<(String, String)> {
+        let mut problems = Vec::new();
+        for folder in folders {
+            let parent = self.path.join(&folder.name);
+            for (name, entry) in &folder.entries {
+                let place = parent.join(name);
+                let kept = make(&parent, 0o755).and_then(|()| match entry {
+                    Entry::Mount(mount) => {
+                        make(&self.staging(mount), 0o700)?;
+                        // The place itself is looked at before each mounting, which says what is wrong with it.
+                        match make_missing(&place, 0o755) {
+                            Err(cause) if cause.kind() == ErrorKind::AlreadyExists => Ok(()),
+                            made => made,
+                        }
+                    }
+                    Entry::Link { to, .. } => link(&place, to),
+                });
+                if let Err(cause) = kept {
+                    problems.push((
+                        entry.mount().to_owned(),
+                        format!("{}: {cause}", place.display()),
+                    ));
+                }
+            }
+        }
+        problems
+    }
+
+    /// Mounts of earlier settings: in a folder of ours, but no longer wanted there.
+    pub(super) fn unwanted(&self, folders: &[Folder]) -> std::io::Result<Vec<PathBuf>> {
+        let wanted = |point: &Path| {
+            folders.iter().any(|folder| {
+                folder.entries.iter().any(|(name, entry)| {
+                    matches!(entry, Entry::Mount(_)) && self.place(folder, name) == *point
+                })
+            })
+        };
+        let table = Table::read()?;
+        let depth = self.path.components().count() + 2;
+        let staging = self.path.join(STAGING);
+        let points = table
+            .below(&self.path)
+            .into_iter()
+            .map(|mount| &mount.point);
+        Ok(points
+            .filter(|point| {
+                point.components().count() == depth
+                    && !point.starts_with(&staging)
+                    && !wanted(point)
+            })
+            .cloned()
+            .collect())
+    }
+
+    fn unusable(&self, cause: std::io::Error) -> NodeError {
+        NodeError::Directory {
+            path: self.path.clone(),
+            cause,
+        }
+    }
+
+    fn refusal(&self, errno: Errno) -> NodeError {
+        match errno {
+            Errno::PERM | Errno::ACCESS => NodeError::Rights,
+            errno => self.unusable(errno.into()),
+        }
+    }
+}
+
+/// Makes a directory that is ours, or sees that it is there.
+pub(super) fn make(path: &Path, mode: u32) -> std::io::Result<()> {
+    match make_missing(path, mode) {
+        Err(cause) if cause.kind() == ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
+    let found = std::fs::symlink_metadata(path)?;
+    if !found.is_dir() {
+        return Err(std::io::Error::other(
+            "something that is no directory stands there; move it away",
+        ));
+    }
+    // Whoever owns it could put anything into it that this process then follows with more rights.
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(std::io::Error::other(format!(
+            "it belongs to user {}, not to the one who mounts; give it away or set node.directory",
+            found.uid()
+        )));
+    }
+    Ok(())
+}
+
+fn make_missing(path: &Path, mode: u32) -> std::io::Result<()> {
+    DirBuilder::new().mode(mode).create(path)?;
+    // Whatever this process's mask is, others must be able to look in.
+    std::fs::set_permissions(path, PermissionsExt::from_mode(mode))
+}
+
+/// A symbolic link that leads there; one that leads elsewhere is replaced, anything else is not.
+fn link(place: &Path, to: &str) -> std::io::Result<()> {
+    match std::fs::read_link(place) {
+        Ok(leads) if leads == Path::new(to) => return Ok(()),
+        Ok(_) => {}
+        Err(cause) if cause.kind() == ErrorKind::NotFound => {}
+        Err(_) => {
+            return Err(std::io::Error::other(
+                "something that is no link stands there; move it away",
+            ));
+        }
+    }
+    let new = place.with_file_name(".new-link");
+    match std::fs::remove_file(&new) {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
+        _ => {}
+    }
+    std::os::unix::fs::symlink(to, &new)?;
+    std::fs::rename(new, place)
+}
+
+fn lock(directory: &Path) -> Result<File, NodeError> {
+    let path = directory.join("lock");
+    let unusable = |cause| NodeError::Directory {
+        path: path.clone(),
+        cause,
+    };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o644)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .open(&path)
+        .map_err(unusable)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            let pid = std::fs::read_to_string(&path)
+                .ok()
+                .and_then(|text| text.trim().parse().ok());
+            return Err(NodeError::Held {
+                path: directory.to_owned(),
+                pid,
+            });
+        }
+        Err(errno) => return Err(unusable(errno.into())),
+    }
+    file.set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(unusable)?;
+    Ok(file)
+}

@@ -1,0 +1,116 @@
+//! Work in processes of its own, bounded in time and in number.
+//!
+//! A process that waits for a dead file system cannot always be ended. It is left behind and counted; when there are too many, nobody
+//! else is sent until one has come back.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+
+use super::hand::{Job, Reply};
+
+/// Most processes of one mount that are left behind.
+pub(super) const MOST_STUCK: usize = 3;
+/// How long an ended process may take to go before it counts as stuck.
+const DYING: Duration = Duration::from_millis(300);
+
+/// What came of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It was done.
+    Done { source: Option<PathBuf> },
+    /// It was not.
+    Failed { reason: String },
+    /// It cannot be before somebody does something.
+    Refused { reason: String },
+    /// It was not within its time.
+    Late,
+    /// Nobody was sent: too many hang.
+    Full,
+}
+
+/// The processes of one mount.
+#[derive(Debug, Default)]
+pub(super) struct Hands {
+    stuck: Vec<Child>,
+}
+
+impl Hands {
+    /// How many hang.
+    pub(super) fn stuck(&mut self) -> usize {
+        self.stuck
+            .retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_)) | Err(_)));
+        self.stuck.len()
+    }
+
+    /// Sends somebody to do the job, at most for `limit`.
+    pub(super) async fn send(&mut self, job: &Job, limit: Duration) -> Outcome {
+        if self.stuck() >= MOST_STUCK {
+            return Outcome::Full;
+        }
+        let made = Command::new("/proc/self/exe")
+            .arg0("holt")
+            .arg("node-hand")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn();
+        let mut child = match made {
+            Ok(child) => child,
+            Err(cause) => {
+                return Outcome::Failed {
+                    reason: format!("no process can be made: {cause}"),
+                };
+            }
+        };
+        let answer = tokio::time::timeout(limit, talk(&mut child, job)).await;
+        let outcome = match answer {
+            Ok(Ok(reply)) => match reply {
+                Reply::Done { source } => Outcome::Done { source },
+                Reply::Failed { reason } => Outcome::Failed { reason },
+                Reply::Refused { reason } => Outcome::Refused { reason },
+            },
+            Ok(Err(cause)) => Outcome::Failed {
+                reason: format!("the process for it failed: {cause}"),
+            },
+            Err(_) => Outcome::Late,
+        };
+        self.end(child, outcome == Outcome::Late).await;
+        outcome
+    }
+
+    async fn end(&mut self, mut child: Child, is_late: bool) {
+        // What it started goes with it, but only when it was cut off: a file system's own process lives on.
+        if is_late && let Some(pid) = pid_of(&child) {
+            // It may have ended just now.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+        if tokio::time::timeout(DYING, child.wait()).await.is_err() {
+            if let Some(pid) = pid_of(&child) {
+                let _ = kill_process_group(pid, Signal::KILL);
+            }
+            self.stuck.push(child);
+        }
+    }
+}
+
+fn pid_of(child: &Child) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(child.id()?).ok()?)
+}
+
+async fn talk(child: &mut Child, job: &Job) -> std::io::Result<Reply> {
+    let text = serde_json::to_vec(job)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(&text).await?;
+    }
+    let mut reply = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        stdout.take(64 << 10).read_to_end(&mut reply).await?;
+    }
+    Ok(serde_json::from_slice(&reply)?)
+}

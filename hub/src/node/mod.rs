@@ -1,0 +1,151 @@
+//! `holt node`: keeps the mounts that servers share, beside a hub that has no such rights.
+//!
+//! Everything is below one directory that is a shared mount point; a server gets folders of it as slaves, so what is mounted or taken
+//! away there happens in running servers too, and a mount that is down is an empty directory (`ground`).
+//! Each mount is watched by a task of its own (`watch`): is it there, does it answer in time, is it the one that was made? One that is
+//! ill is taken away at once, whoever uses it, and mounted again after growing pauses.
+//! Whatever touches a mount does so in a process of its own (`hand`, sent and bounded by `hands`), because a dead file system holds
+//! whoever asks it.
+//!
+//! **Invariant:** this process never touches a mount itself, neither by path nor by descriptor. It ends without taking any away, so
+//! that servers keep their files over its restarts.
+
+mod board;
+mod ground;
+mod hand;
+mod hands;
+mod probe;
+mod status;
+mod submounts;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+pub use self::hand::main as hand;
+pub use self::probe::Probe;
+pub use self::status::{Condition, MountStatus, Status, directory, now};
+
+use self::board::Board;
+use self::ground::Ground;
+use self::hand::{Job, Reads};
+use self::hands::{Hands, Outcome};
+use self::watch::Watch;
+use crate::config::{Entry, Settings, folders};
+
+/// How long a mount that nobody wants any more may take to be taken away.
+const CLEARING: Duration = Duration::from_secs(5);
+
+/// Why there can be no node.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// This process may not mount.
+    #[error("mounting needs the rights of root (CAP_SYS_ADMIN), which this process does not have")]
+    Rights,
+    /// Another node has the directory.
+    #[error("another `holt node`{} keeps the mounts in {path}", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    Held {
+        /// The directory.
+        path: PathBuf,
+        /// The other's process.
+        pid: Option<i32>,
+    },
+    /// The directory cannot be used.
+    #[error("the directory of mounts {path} cannot be used")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+}
+
+/// Makes the directory a shared mount point, for whoever looks whether that can be done. Done already: nothing changes.
+///
+/// # Errors
+/// [`NodeError`] with what is in the way.
+pub fn prepare(settings: &Settings) -> Result<(), NodeError> {
+    let ground = Ground::take(&directory(settings))?;
+    ground.share()?;
+    ground.keep(&folders(&settings.mounts));
+    Ok(())
+}
+
+/// Keeps the mounts until `stop`; then goes and leaves them.
+///
+/// # Errors
+/// [`NodeError`] when it cannot begin; everything later is coped with.
+pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), NodeError> {
+    let ground = Arc::new(Ground::take(&directory(settings))?);
+    ground.share()?;
+    let folders = folders(&settings.mounts);
+    let earlier = Status::read(ground.path()).unwrap_or_default();
+    clear(&ground, &folders).await;
+    ground.keep(&folders);
+
+    let board = Arc::new(Board::new(settings));
+    let tasks = TaskTracker::new();
+    let table = board::follow_table(&tasks, &stop);
+    for folder in &folders {
+        for (entry, kept) in &folder.entries {
+            let Entry::Mount(name) = kept else { continue };
+            let Some((_, mount)) = settings.mounts.iter().find(|(known, _)| known == name) else {
+                continue;
+            };
+            let watch = Watch::new(
+                name,
+                mount,
+                &settings.node,
+                &ground,
+                ground.place(folder, entry),
+                Arc::clone(&board),
+            );
+            let earlier = earlier.mounts.iter().find(|known| known.name == *name);
+            tasks.spawn(watch.run(earlier.cloned(), table.clone(), stop.clone()));
+        }
+    }
+    info!(directory = %ground.path().display(), mounts = settings.mounts.len(), "The node keeps its mounts");
+    board.write_until(&ground, &folders, stop).await;
+    tasks.close();
+    tasks.wait().await;
+    Ok(())
+}
+
+/// Takes every mount away, and the shared mount point with them. Servers that run see empty folders.
+///
+/// # Errors
+/// A node runs, or there is no right to unmount.
+pub async fn take_all_away(settings: &Settings) -> Result<(), NodeError> {
+    let directory = directory(settings);
+    if !directory.exists() {
+        return Ok(());
+    }
+    let ground = Ground::take(&directory)?;
+    clear(&ground, &[]).await;
+    ground.unshare()
+}
+
+/// Takes away what earlier settings had.
+async fn clear(ground: &Ground, folders: &[crate::config::Folder]) {
+    let unwanted = ground.unwanted(folders).unwrap_or_default();
+    for place in unwanted {
+        let job = Job::Drop {
+            place: place.clone(),
+            reads: Reads::Wait,
+        };
+        match Hands::default().send(&job, CLEARING).await {
+            Outcome::Done { .. } => {
+                info!(place = %place.display(), "A mount that is no longer wanted was taken away")
+            }
+            other => {
+                warn!(place = %place.display(), outcome = ?other, "A mount that is no longer wanted could not be taken away")
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What `holt node` tells of its mounts: a file in its directory, read by the hub.
+//!
+//! The file is written whole at every look, so its age says whether anybody looks.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// The file's name in the node's directory.
+const FILE: &str = "status.json";
+/// No lawful file is larger.
+const LARGEST: u64 = 1 << 20;
+/// A file that is so many looks old is nobody's any more.
+const LOOKS: u64 = 3;
+
+/// All mounts, as the node saw them last.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The node's process.
+    pub pid: u32,
+    /// Which start of the machine.
+    pub boot: String,
+    /// When this was written, in milliseconds since 1970.
+    pub written: u64,
+    /// How long it holds, in milliseconds.
+    pub holds: u64,
+    /// Each mount of the settings, by name.
+    pub mounts: Vec<MountStatus>,
+}
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountStatus {
+    /// Its name in the settings.
+    pub name: String,
+    /// Where servers see it.
+    pub target: String,
+    /// How it is.
+    pub condition: Condition,
+    /// Since when it is so, in milliseconds since 1970.
+    pub since: u64,
+    /// What was wrong last, as a part of a sentence; it stays after the mount is well again.
+    pub problem: Option<String>,
+    /// When it is tried again, in milliseconds since 1970.
+    pub next_try: Option<u64>,
+    /// How long its last answer took, in microseconds.
+    pub answer_micros: Option<u64>,
+    /// How often it was taken away because it was ill.
+    pub heals: u64,
+    /// Tries to mount that did not succeed.
+    pub failures: u64,
+    /// Processes of ours that hang in it and cannot be ended.
+    pub stuck: usize,
+    /// Hash of its settings: what was mounted by others is not taken over.
+    pub made_from: String,
+}
+
+/// How a mount is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Condition {
+    /// Being mounted for the first time.
+    Mounting,
+    /// There, and it answers.
+    Up,
+    /// Not there; tried again at [`MountStatus::next_try`].
+    Down,
+    /// Not mounted because something else is in its place: somebody must do something.
+    Refused,
+}
+
+impl Status {
+    /// The last one written below `directory`; none when nobody ever wrote one or it cannot be read.
+    #[must_use]
+    pub fn read(directory: &Path) -> Option<Self> {
+        let path = directory.join(FILE);
+        let found = std::fs::metadata(&path).ok()?;
+        if found.len() > LARGEST {
+            return None;
+        }
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+
+    /// Writes it whole; readers see the old one or the new one.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub(super) fn write(&self, directory: &Path) -> std::io::Result<()> {
+        let text = serde_json::to_vec(self).map_err(std::io::Error::other)?;
+        let new = directory.join(format!("{FILE}.new"));
+        // Left by a node that was killed. Made anew rather than opened, so that no link is followed.
+        match std::fs::remove_file(&new) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(cause),
+            _ => {}
+        }
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .open(&new)?;
+        file.write_all(&text)?;
+        std::fs::rename(new, directory.join(FILE))
+    }
+
+    /// Whether whoever wrote it still looks.
+    #[must_use]
+    pub fn is_fresh(&self, now: u64) -> bool {
+        self.boot == boot() && now < self.written.saturating_add(self.holds)
+    }
+}
+
+/// How long a status holds that is written every `millis`, at the slowest.
+pub(super) fn holds(millis: u64) -> u64 {
+    millis.saturating_mul(LOOKS).saturating_add(5_000)
+}
+
+/// A length of time in milliseconds.
+pub(super) fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds since 1970.
+#[must_use]
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| u64::try_from(since.as_millis()).ok())
+        .unwrap_or_default()
+}
+
+/// Which start of the machine this is.
+pub(super) fn boot() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().to_owned()
+}
+
+/// Where a node of these settings has its mounts.
+#[must_use]
+pub fn directory(settings: &crate::config::Settings) -> PathBuf {
+    settings
+        .node
+        .directory
+        .clone()
+        .unwrap_or_else(|| settings.data_dir.path().join("mounts"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read_as_written_and_grows_old() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(Status::read(directory.path()), None);
+        let status = Status {
+            pid: 7,
+            boot: boot(),
+            written: 1_000,
+            holds: holds(10),
+            mounts: Vec::new(),
+        };
+        status.write(directory.path()).unwrap();
+        status.write(directory.path()).unwrap();
+        let read = Status::read(directory.path()).unwrap();
+        assert_eq!(read, status);
+        assert!(read.is_fresh(1_001));
+        assert!(!read.is_fresh(7_000));
+        let other = Status {
+            boot: "another".into(),
+            ..read
+        };
+        assert!(!other.is_fresh(1_001));
+    }
+}

@@ -1,0 +1,224 @@
+//! What whoever runs the machine meets: shared disks, missing rights, an engine with another view, a hub in a container.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use holt_tests::docker;
+use holt_tests::hub::{Hub, Wish};
+use holt_tests::images;
+use holt_tests::inside::Inside;
+use holt_tests::person::Person;
+use holt_tests::wait::eventually;
+use tempfile::TempDir;
+
+use super::{container, dumps_from, home_says, hub, page, sees, stop, system};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_disk_has_its_people_its_owner_and_its_limit() -> Result<()> {
+    let folder = TempDir::new()?;
+    let disk = folder.path().join("team.img");
+    let hub = hub(&format!(
+        "[mount.team]\nkind = \"image\"\nsource = \"{}\"\ntarget = \"/srv/shared/team\"\nread_only = false\nowner = \"52771:52771\"\nquota = \"32MiB\"\nusers = [\"Rook\"]",
+        disk.display()
+    ))
+    .await?;
+    let rook = Person::user(&hub, "Rook").await?;
+    rook.start("").await?;
+    let server = container(&hub).await?;
+    sees(
+        &server,
+        &[
+            "sh",
+            "-c",
+            "echo plan > /srv/shared/team/plan.txt; cat /srv/shared/team/plan.txt",
+        ],
+        "plan",
+    )
+    .await?;
+    let full = docker::exec(
+        &server,
+        &[
+            "dd",
+            "if=/dev/zero",
+            "of=/srv/shared/team/large",
+            "bs=1M",
+            "count=64",
+        ],
+    )
+    .await
+    .unwrap_err();
+    ensure!(format!("{full:#}").contains("No space left"), "{full:#}");
+    stop(&rook).await?;
+    let heron = Person::user(&hub, "Heron").await?;
+    heron.start("").await?;
+    let server = container(&hub).await?;
+    let absent = docker::exec(&server, &["ls", "/srv/shared"])
+        .await
+        .unwrap_err();
+    ensure!(format!("{absent:#}").contains("No such file"), "{absent:#}");
+    let page = page(&heron, "/hub/home").await?;
+    ensure!(
+        !page.contains("/srv/shared/team"),
+        "it is on a page of somebody who does not get it"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_rights_or_the_engines_view_it_says_what_to_run() -> Result<()> {
+    let source = TempDir::new()?;
+    docker::engine_answers().await?;
+    let image = images::single_user().await?;
+    let wish = Wish::default()
+        .config(&format!("[docker]\nimage = \"{image}\""))
+        .config(&dumps_from(source.path()));
+    let mut hub = Hub::new(wish)?;
+    // Without the one capability that mounting needs.
+    let mut node = Command::new("setpriv");
+    let command = hub.command(&["node"])?;
+    node.args(["--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(hub.scratch(""))
+        .env("HOLT_DATA_DIR", hub.data_dir());
+    std::fs::create_dir_all(hub.data_dir())?;
+    let output = node.output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(
+        output.status.code() == Some(69) && said.contains("needs the rights of root"),
+        "{said}"
+    );
+
+    // Servers start without a node, and the home page and the doctor say what is missing.
+    hub.configure("[node]\ndirectory = \"/nonexistent/mounts\"")?;
+    hub.up().await?;
+    ensure!(
+        hub.said().contains("servers start without them"),
+        "{}",
+        hub.said()
+    );
+    let rook = Person::user(&hub, "Rook").await?;
+    rook.start("").await?;
+    home_says(&rook, "holt node").await?;
+    let doctor = hub.command(&["doctor"])?.output()?;
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    ensure!(
+        said.contains("nobody keeps the mounts") && said.contains("sudo holt node --data-dir"),
+        "{said}"
+    );
+
+    // A node whose mounts the engine does not see.
+    let hidden = hub.scratch("hidden");
+    std::fs::create_dir(&hidden)?;
+    let mut doctor = Command::new("unshare");
+    let command = hub.command(&["doctor"])?;
+    doctor
+        .args(["--mount", "--propagation", "private"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(hub.scratch(""))
+        .env("HOLT_DATA_DIR", hub.data_dir())
+        .env("HOLT__NODE__DIRECTORY", &hidden);
+    let said = String::from_utf8_lossy(&doctor.output()?.stdout).into_owned();
+    ensure!(
+        said.contains("run `holt node` where the engine's mounts are seen"),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_in_a_container_starts_servers_without_a_node_and_with_one_beside_it() -> Result<()> {
+    let source = TempDir::new()?;
+    std::fs::write(source.path().join("page.txt"), "Apple")?;
+    docker::engine_answers().await?;
+    let image = images::single_user().await?;
+    let helpers = docker::docker(&[
+        "images",
+        "holt-helper",
+        "--format",
+        "{{.Repository}}:{{.Tag}}",
+    ])
+    .await?;
+    let network = Network::new().await?;
+    let mut hub = Hub::new(
+        Wish::default()
+            .config(&format!("[docker]\nimage = \"{image}\""))
+            .config(&dumps_from(source.path()))
+            .inside(Inside {
+                image: helpers.lines().next().unwrap_or_default().to_owned(),
+                network: network.0.clone(),
+            }),
+    )?;
+    // Left from a node of another day: the folder is there, but in no shared mount, which only the engine can tell.
+    std::fs::create_dir_all(hub.data_dir().join("mounts/mnt+nfs"))?;
+    std::fs::create_dir_all(hub.data_dir().join("mounts/public+dumps"))?;
+    hub.up().await?;
+    let rook = Person::admin(&hub).await?;
+    rook.start("").await?;
+    let server = container(&hub).await?;
+    sees(&server, &["sh", "-c", "ls /mnt/nfs | wc -l"], "0").await?;
+    stop(&rook).await?;
+
+    // The node runs on the engine's machine, which has another view of the same directory.
+    let mut node = Command::new(holt_tests::hub::binary()?)
+        .args(["node", "--config"])
+        .arg(hub.scratch("holt.toml"))
+        .arg("--data-dir")
+        .arg(hub.data_dir())
+        .spawn()?;
+    let seen = async {
+        home_says(&rook, "There since").await?;
+        eventually(
+            "a server gets the mounts",
+            Duration::from_secs(60),
+            || async {
+                let tried = async {
+                    rook.start("").await?;
+                    let server = container(&hub).await?;
+                    let read =
+                        docker::exec(&server, &["cat", "/public/dumps/public/page.txt"]).await;
+                    if read.is_err() {
+                        stop(&rook).await?;
+                    }
+                    read
+                };
+                match tried.await {
+                    Ok(text) if text == "Apple" => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            },
+        )
+        .await?;
+        // Unmounted by somebody, and mounted again: both happen in the running server.
+        let place = hub.data_dir().join("mounts/mnt+nfs/dumps");
+        system("umount", &[&place.to_string_lossy()])?;
+        std::fs::write(source.path().join("page.txt"), "Pear")?;
+        let server = container(&hub).await?;
+        sees(&server, &["cat", "/mnt/nfs/dumps/page.txt"], "Pear").await
+    }
+    .await;
+    node.kill()?;
+    node.wait()?;
+    seen
+}
+
+/// A network of the hub's own port; gone with it.
+struct Network(String);
+
+impl Network {
+    async fn new() -> Result<Self> {
+        let network = Self(format!("zz-holt-d-{}", std::process::id()));
+        docker::docker(&["network", "create", &network.0]).await?;
+        Ok(network)
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        let _ = Command::new("docker")
+            .args(["network", "rm", &self.0])
+            .output();
+    }
+}
