@@ -4,7 +4,7 @@
 
 use sqlx::{Sqlite, Transaction};
 
-use super::users::{Ended, User, end_all_of, insert_user, user_columns};
+use super::users::{Ended, User, end_all_of, insert_user, purge, user_columns};
 use super::{Store, StoreError, now};
 
 /// An account at a provider.
@@ -122,6 +122,8 @@ impl Store {
         tx: &mut Transaction<'static, Sqlite>,
         arrival: Arrival<'_>,
     ) -> Result<i64, StoreError> {
+        // Who was deleted and has nothing left gives name and home back now, not only with the next pass.
+        purge(tx).await?;
         if let Some(home) = arrival.home {
             // Who came before homes were called after accounts may have one of this name: a number of ours. Unused, it gives way.
             sqlx::query(
@@ -147,7 +149,7 @@ impl Store {
             if is_free(tx, name, None).await? {
                 let user = insert_user(tx, name, false, None).await?;
                 // Whoever comes by a provider needs no password, so is not offered one. A home that was kept is theirs again.
-                sqlx::query("UPDATE users SET welcomed = 1, home = ? WHERE id = ?")
+                sqlx::query("UPDATE users SET welcomed = 1, home = coalesce(?, home) WHERE id = ?")
                     .bind(arrival.home)
                     .bind(user.id)
                     .execute(&mut **tx)
@@ -190,6 +192,19 @@ impl Store {
         ))
         .bind(user_id)
         .fetch_all(self.pool())
+        .await?)
+    }
+
+    /// Whether a user's account does not stand well with its provider, as far as it last said.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_put_out(&self, user_id: i64) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM identities WHERE user_id = ? AND standing <> 'good')",
+        )
+        .bind(user_id)
+        .fetch_one(self.pool())
         .await?)
     }
 
@@ -239,7 +254,8 @@ impl Store {
         .await?)
     }
 
-    /// How many servers belong to accounts of a provider that were put out within `within_ms`.
+    /// How many servers ended, or are ending, because their owners' accounts at a provider were put out within `within_ms`. What was
+    /// stopped before that does not count.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -248,7 +264,8 @@ impl Store {
             "SELECT count(*) FROM servers s JOIN identities i ON i.user_id = s.user_id \
              WHERE i.provider = ? AND i.standing <> 'good' AND i.confirmed > ",
             now!(),
-            " - ?"
+            " - ? AND EXISTS (SELECT 1 FROM launches l WHERE l.server_id = s.id \
+               AND coalesce(l.ended_at, i.confirmed) >= i.confirmed)"
         ))
         .bind(provider)
         .bind(within_ms)
@@ -393,19 +410,30 @@ pub(super) async fn take_name(
     .fetch_optional(&mut **tx)
     .await?;
     let Some(old) = old else { return Ok(()) };
-    sqlx::query(concat!(
-        "INSERT INTO former_names (name, user_id, since) VALUES (?, ?, ",
-        now!(),
-        ") ON CONFLICT (name, user_id) DO UPDATE SET since = excluded.since"
-    ))
-    .bind(old)
+    // Whoever has it by now keeps it, and the one who waited keeps theirs: no start may fail of a name, least of all everybody's.
+    let taken = sqlx::query(
+        "UPDATE users SET name = next_name WHERE id = ?1 \
+         AND NOT EXISTS (SELECT 1 FROM users AS o WHERE o.id <> ?1 AND o.name = users.next_name)",
+    )
     .bind(user_id)
     .execute(&mut **tx)
-    .await?;
-    sqlx::query("UPDATE users SET name = next_name, next_name = NULL WHERE id = ?")
+    .await?
+    .rows_affected();
+    sqlx::query("UPDATE users SET next_name = NULL WHERE id = ?")
         .bind(user_id)
         .execute(&mut **tx)
         .await?;
+    if taken == 1 {
+        sqlx::query(concat!(
+            "INSERT INTO former_names (name, user_id, since) VALUES (?, ?, ",
+            now!(),
+            ") ON CONFLICT (name, user_id) DO UPDATE SET since = excluded.since"
+        ))
+        .bind(old)
+        .bind(user_id)
+        .execute(&mut **tx)
+        .await?;
+    }
     Ok(())
 }
 
@@ -498,6 +526,110 @@ mod tests {
             .fetch_all(store.pool())
             .await?;
         assert_eq!(homes, [Some(format!("local-{sub}")), Some(sub.clone())]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn only_servers_that_a_lock_ended_count_as_ended_by_it() -> Result<(), StoreError> {
+        let store = Store::in_memory().await?;
+        let wanted = names(&["Rook"]);
+        let user = store.arrive(arrival("7", "Rook", &wanted)).await?;
+        // One ran, one ended long ago, one never ran.
+        for (name, launched, ended_at) in [
+            ("runs", true, None),
+            ("ran", true, Some(1)),
+            ("never", false, None),
+        ] {
+            let id = store.ensure_server(user.id, name).await?;
+            if launched {
+                sqlx::query(
+                    "INSERT INTO launches (id, server_id, phase, phase_at, ticket, plan, created, ended_at) \
+                     VALUES (?, ?, 'ready', 0, 0, '{}', 0, ?)",
+                )
+                .bind(name)
+                .bind(id)
+                .bind::<Option<i64>>(ended_at)
+                .execute(store.pool())
+                .await?;
+            }
+        }
+        assert_eq!(store.servers_put_out("wiki", 60_000).await?, 0);
+        let identity = store.identity("https://wiki", "7").await?;
+        let identity = identity.ok_or(StoreError::Taken)?;
+        store.put_out(&identity, "locked").await?;
+        assert_eq!(store.servers_put_out("wiki", 60_000).await?, 1);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_number_that_is_the_name_of_a_home_is_no_second_ones_home() -> Result<(), StoreError>
+    {
+        let store = Store::in_memory().await?;
+        let wanted = names(&["Rook", "Rook-2"]);
+        for sub in ["2", "4"] {
+            let with_home = Arrival {
+                home: Some(sub),
+                ..arrival(sub, "Rook", &wanted)
+            };
+            store.arrive(with_home).await?;
+        }
+        // The second's number is the first's home; and what is left of somebody who is gone is nobody else's either.
+        let gone = store.identity("https://wiki", "4").await?;
+        let gone = gone.ok_or(StoreError::Taken)?.user_id;
+        store.delete_user(gone).await?;
+        store.purge_users().await?;
+        let third = store.create_user("third", false, None).await?;
+        let fourth = store.create_user("fourth", false, None).await?;
+        assert_eq!((gone, third.id, fourth.id), (2, 3, 4));
+        let homes: Vec<String> =
+            sqlx::query_scalar("SELECT coalesce(home, CAST(id AS TEXT)) FROM users ORDER BY id")
+                .fetch_all(store.pool())
+                .await?;
+        assert_eq!(homes, ["2", "3", "local-4"]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn who_is_deleted_may_come_back_at_once_to_their_home() -> Result<(), StoreError> {
+        let store = Store::in_memory().await?;
+        let wanted = names(&["Rook"]);
+        let with_home = Arrival {
+            home: Some("70"),
+            ..arrival("70", "Rook", &wanted)
+        };
+        let first = store.arrive(with_home).await?;
+        store.delete_user(first.id).await?;
+        let second = store.arrive(with_home).await?;
+        assert_ne!(first.id, second.id);
+        assert_eq!(second.name, "Rook");
+        assert!(store.old_homes(std::time::Duration::ZERO).await?.is_empty());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_name_that_somebody_waits_for_is_nobody_elses() -> Result<(), StoreError> {
+        let store = Store::in_memory().await?;
+        let wanted = names(&["Rook"]);
+        let rook = store.arrive(arrival("7", "Rook", &wanted)).await?;
+        let identity = store.identity("https://wiki", "7").await?;
+        let identity = identity.ok_or(StoreError::Taken)?;
+        let castle = names(&["Castle"]);
+        store
+            .note_good_standing(&identity, "Castle", &castle)
+            .await?;
+        let created = store.create_user("Castle", false, None).await;
+        assert!(matches!(created, Err(StoreError::Taken)));
+        let other = store.create_user("other", false, None).await?;
+        let renamed = store.rename_user(other.id, "Castle").await;
+        assert!(matches!(renamed, Err(StoreError::Taken)));
+        // Had somebody got it all the same, they keep it, and nothing that the one who waited does fails of it.
+        sqlx::query("UPDATE users SET name = 'Castle' WHERE id = ?")
+            .bind(other.id)
+            .execute(store.pool())
+            .await?;
+        let arrived = store.arrive(arrival("7", "Castle", &castle)).await?;
+        assert_eq!((arrived.id, arrived.name.as_str()), (rook.id, "Rook"));
+        assert_eq!(store.user_by_former_name("Rook").await?, None);
         Ok(())
     }
 }
