@@ -105,7 +105,7 @@ async fn a_browser_signs_in_with_two_tabs_and_can_decline() -> Result<()> {
         chrome.element("#mw-oauth-accept", PAGE).await?;
         let first = chrome.page.window().await?;
         let second = chrome.page.new_window(true).await?.handle;
-        chrome.page.switch_to_window(second).await?;
+        chrome.page.switch_to_window(second.clone()).await?;
         chrome
             .go(&format!("{}/hub/login/wiki?next=/hub/home", hub.url()))
             .await?;
@@ -115,6 +115,12 @@ async fn a_browser_signs_in_with_two_tabs_and_can_decline() -> Result<()> {
         chrome.element("#end-all", PAGE).await?;
         chrome
             .picture(&format!("wiki-3-sessions-{protocol}"))
+            .await?;
+        chrome.page.switch_to_window(second).await?;
+        chrome.click("#mw-oauth-accept", PAGE).await?;
+        let home = "return location.pathname === '/hub/home'";
+        chrome
+            .until("the second tab is where it wanted", home, PAGE)
             .await?;
         chrome.close().await?;
         let said = hub.said();

@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -43,33 +44,80 @@ struct Found {
     good: Vec<(Identity, String)>,
     bad: Vec<(Identity, Standing)>,
     unknown: usize,
+    /// Why one of them is unknown, for the log.
+    reason: Option<LoginError>,
     retry_after: Option<Duration>,
+}
+
+/// Whether what a provider said of accounts was believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Belief {
+    Held,
+    Halted,
+}
+
+/// What is remembered of one provider. What one of them asks for, or gets wrong, is nothing to the others.
+#[derive(Debug, Default)]
+struct Watch {
+    /// Until when it wants to be left alone.
+    quiet_until: Option<Instant>,
+    /// When its answers were last not believed.
+    halted: Option<Instant>,
+}
+
+impl Watch {
+    fn is_quiet(&self, now: Instant) -> bool {
+        self.quiet_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether all accounts were asked about since answers were not believed. The parts before say nothing of that one.
+    fn is_over(&self, interval: Duration, now: Instant) -> bool {
+        self.halted
+            .is_some_and(|since| now.duration_since(since) > interval + 2 * interval / PARTS)
+    }
+
+    /// Takes the alarm back once a whole pass was believed.
+    fn settle(&mut self, passes: &Passes, registered: &Registered) {
+        if self.is_over(passes.lock_check.interval, Instant::now()) {
+            self.halted = None;
+        }
+        let is_halted = if self.halted.is_some() { 1.0 } else { 0.0 };
+        metrics::gauge!(LOCK_CHECK_HALTED, "provider" => registered.name.clone()).set(is_halted);
+    }
 }
 
 /// Runs until `stop`.
 pub(super) async fn run(passes: Passes, stop: CancellationToken) {
-    let mut quiet_until = Instant::now();
-    while pause(passes.lock_check.interval / PARTS, &stop).await {
-        if Instant::now() < quiet_until {
+    let all = passes.sign_in.providers.iter();
+    let checked = all.filter(|registered| registered.provider.tells_standing());
+    // Each on its own: one that answers slowly, or not at all, holds up no other.
+    join_all(checked.map(|registered| watch_over(&passes, registered, &stop))).await;
+}
+
+async fn watch_over(passes: &Passes, registered: &Registered, stop: &CancellationToken) {
+    let mut watch = Watch::default();
+    while pause(passes.lock_check.interval / PARTS, stop).await {
+        watch.settle(passes, registered);
+        if watch.is_quiet(Instant::now()) {
             continue;
         }
-        for registered in &passes.sign_in.providers {
-            if !registered.provider.tells_standing() {
-                continue;
-            }
-            match check(&passes, registered).await {
-                Ok(Some(wait)) => quiet_until = Instant::now() + wait,
-                Ok(None) => {}
-                Err(error) => {
-                    warn!(error = %error_chain(&error), "Accounts could not be checked; tried again later");
-                }
+        match check(passes, registered, &mut watch, stop).await {
+            Ok(Some(wait)) => watch.quiet_until = Instant::now().checked_add(wait),
+            Ok(None) => {}
+            Err(error) => {
+                warn!(error = %error_chain(&error), "Accounts could not be checked; tried again later");
             }
         }
     }
 }
 
 /// Asks about the accounts of one provider that are due. Returns how long the provider wants to be left alone.
-async fn check(passes: &Passes, registered: &Registered) -> Result<Option<Duration>, StoreError> {
+async fn check(
+    passes: &Passes,
+    registered: &Registered,
+    watch: &mut Watch,
+    stop: &CancellationToken,
+) -> Result<Option<Duration>, StoreError> {
     let every = i64::try_from(passes.lock_check.interval.as_millis()).unwrap_or(i64::MAX / 2);
     let due = passes
         .store
@@ -78,7 +126,10 @@ async fn check(passes: &Passes, registered: &Registered) -> Result<Option<Durati
     if due.is_empty() {
         return Ok(None);
     }
-    let found = ask(passes, registered, due).await;
+    let found = tokio::select! {
+        found = ask(passes, registered, due) => found,
+        () = stop.cancelled() => return Ok(None),
+    };
     for (identity, name) in &found.good {
         let wanted = wanted_names(name, &registered.name);
         passes
@@ -90,11 +141,15 @@ async fn check(passes: &Passes, registered: &Registered) -> Result<Option<Durati
         warn!(
             provider = registered.name,
             unknown = found.unknown,
+            error = found.reason.as_ref().map(|reason| error_chain(reason)),
             "{} accounts could not be asked about; what was last known of them holds",
             found.unknown
         );
     }
-    put_out(passes, registered, found.bad).await?;
+    if put_out(passes, registered, found.bad).await? == Belief::Halted {
+        watch.halted = Some(Instant::now());
+    }
+    watch.settle(passes, registered);
     Ok(found.retry_after)
 }
 
@@ -117,16 +172,22 @@ async fn ask(passes: &Passes, registered: &Registered, due: Vec<Identity>) -> Fo
             Ok(Some(Standing::Good { name })) => found.good.push((identity, name)),
             Ok(Some(standing)) => found.bad.push((identity, standing)),
             Ok(None) => {}
-            Err(LoginError::Away {
-                retry_after: Some(wait),
-                ..
-            }) => {
+            Err(
+                error @ LoginError::Away {
+                    retry_after: Some(wait),
+                    ..
+                },
+            ) => {
                 found.unknown += 1;
+                found.reason = Some(error);
                 found.retry_after = found.retry_after.max(Some(wait));
                 // It wants to be left alone: the rest keeps its claim and comes again after the interval.
                 break;
             }
-            Err(_) => found.unknown += 1,
+            Err(error) => {
+                found.unknown += 1;
+                found.reason = Some(error);
+            }
         }
     }
     found
@@ -137,7 +198,7 @@ async fn put_out(
     passes: &Passes,
     registered: &Registered,
     bad: Vec<(Identity, Standing)>,
-) -> Result<(), StoreError> {
+) -> Result<Belief, StoreError> {
     let mut now = 0;
     for (identity, _) in &bad {
         now += passes.store.servers_up_of(identity.user_id).await?;
@@ -150,11 +211,6 @@ async fn put_out(
         .await?;
     let running = before + passes.store.checked_servers(&registered.name).await?;
     let is_halted = !is_believable(before, now, running);
-    metrics::gauge!(LOCK_CHECK_HALTED, "provider" => registered.name.clone()).set(if is_halted {
-        1.0
-    } else {
-        0.0
-    });
     if is_halted {
         error!(
             provider = registered.name,
@@ -164,7 +220,7 @@ async fn put_out(
             before + now,
             registered.name
         );
-        return Ok(());
+        return Ok(Belief::Halted);
     }
     for (identity, standing) in bad {
         let word = if standing == Standing::Locked {
@@ -183,7 +239,7 @@ async fn put_out(
             identity.user_id
         );
     }
-    Ok(())
+    Ok(Belief::Held)
 }
 
 /// Whether a pass may end `now` servers after it ended `before`, of `running` that there were.
@@ -194,6 +250,21 @@ fn is_believable(before: i64, now: i64, running: i64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_alarm_stays_until_every_account_was_asked_about_again() {
+        let interval = Duration::from_secs(100);
+        let now = Instant::now();
+        let watch = Watch {
+            halted: Some(now),
+            quiet_until: Some(now + interval),
+        };
+        assert!(!watch.is_over(interval, now + interval));
+        assert!(watch.is_over(interval, now + 2 * interval));
+        assert!(!Watch::default().is_over(interval, now));
+        assert!(watch.is_quiet(now) && !watch.is_quiet(now + interval));
+        assert!(!Watch::default().is_quiet(now));
+    }
 
     #[test]
     fn three_or_five_in_a_hundred_are_believed_and_more_are_not() {

@@ -3,9 +3,11 @@
 //! Who took it back there is signed out here, and signs in again; servers go on. What a provider does not say changes nothing. Rows are
 //! claimed before anybody is asked, so two hubs do not spend one token; and what is kept is put back only if nobody signed in meanwhile.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -36,11 +38,26 @@ enum Outcome {
 /// Runs until `stop`.
 pub(super) async fn run(passes: Passes, stop: CancellationToken) {
     let Some(every) = passes.renew else { return };
-    while pause(every / PARTS, &stop).await {
-        for registered in &passes.sign_in.providers {
-            if let Err(error) = renew(&passes, registered, every).await {
-                warn!(error = %error_chain(&error), "Credentials could not be tried; tried again later");
-            }
+    // Each on its own: one that answers slowly, or not at all, holds up no other.
+    join_all(
+        passes
+            .sign_in
+            .providers
+            .iter()
+            .map(|registered| watch_over(&passes, registered, every, &stop)),
+    )
+    .await;
+}
+
+async fn watch_over(
+    passes: &Passes,
+    registered: &Registered,
+    every: Duration,
+    stop: &CancellationToken,
+) {
+    while pause(every / PARTS, stop).await {
+        if let Err(error) = renew(passes, registered, every).await {
+            warn!(error = %error_chain(&error), "Credentials could not be tried; tried again later");
         }
     }
 }
@@ -54,21 +71,10 @@ async fn renew(
         .store
         .claim_renewals(&registered.name, every, MOST)
         .await?;
-    let mut outcomes = futures_util::stream::iter(
-        due.into_iter()
-            .map(|row| renew_one(passes, registered, row)),
-    )
-    .buffer_unordered(passes.lock_check.concurrency);
-    let (mut renewed, mut dropped) = (0, 0);
-    while let Some(outcome) = outcomes.next().await {
-        match outcome? {
-            Outcome::Left => {}
-            Outcome::Renewed => renewed += 1,
-            Outcome::Dropped => dropped += 1,
-            // The rest keeps its claim and comes again after the interval.
-            Outcome::Busy => break,
-        }
-    }
+    let (renewed, dropped) = go_through(due, passes.lock_check.concurrency, |row| {
+        renew_one(passes, registered, row)
+    })
+    .await?;
     if renewed + dropped > 0 {
         info!(
             provider = registered.name,
@@ -79,6 +85,41 @@ async fn renew(
         );
     }
     Ok(())
+}
+
+/// Tries each, some at once; counts those renewed and those dropped. Once one finds the provider busy no other is begun: the rest keeps
+/// its claim and comes again after the interval. What is under way is waited for, since a token may be spent and its successor on the
+/// way.
+async fn go_through<Trying>(
+    due: Vec<AuthStateRow>,
+    at_once: usize,
+    one: impl Fn(AuthStateRow) -> Trying,
+) -> Result<(usize, usize), StoreError>
+where
+    Trying: Future<Output = Result<Outcome, StoreError>>,
+{
+    let is_over = AtomicBool::new(false);
+    let mut outcomes = futures_util::stream::iter(due.into_iter().map(|row| async {
+        if is_over.load(Ordering::Relaxed) {
+            return Ok(Outcome::Left);
+        }
+        let outcome = one(row).await;
+        if matches!(outcome, Ok(Outcome::Busy) | Err(_)) {
+            is_over.store(true, Ordering::Relaxed);
+        }
+        outcome
+    }))
+    .buffer_unordered(at_once);
+    let (mut renewed, mut dropped, mut failed) = (0, 0, None);
+    while let Some(outcome) = outcomes.next().await {
+        match outcome {
+            Ok(Outcome::Left | Outcome::Busy) => {}
+            Ok(Outcome::Renewed) => renewed += 1,
+            Ok(Outcome::Dropped) => dropped += 1,
+            Err(error) => failed = Some(error),
+        }
+    }
+    failed.map_or(Ok((renewed, dropped)), Err)
 }
 
 async fn renew_one(
@@ -118,5 +159,51 @@ async fn renew_one(
             warn!(provider = registered.name, error = %error_chain(&error), "A credential could not be tried");
             Ok(Outcome::Left)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::secret::seal::Sealed;
+
+    #[tokio::test]
+    async fn a_busy_provider_cuts_off_nobody_whose_token_is_being_renewed() -> Result<(), StoreError>
+    {
+        let due = ["busy", "slow", "late"].map(|sub| AuthStateRow {
+            issuer: String::new(),
+            sub: sub.to_owned(),
+            sealed: Sealed {
+                key_id: String::new(),
+                text: String::new(),
+            },
+        });
+        let begun = Mutex::new(Vec::new());
+        let counts = go_through(due.into(), 2, |row| {
+            begun
+                .lock()
+                .expect("no test panics while it holds it")
+                .push(row.sub.clone());
+            async move {
+                // Longer under way than the busy one.
+                let turns = if row.sub == "busy" { 2 } else { 10 };
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+                if row.sub == "busy" {
+                    return Ok(Outcome::Busy);
+                }
+                Ok(Outcome::Renewed)
+            }
+        })
+        .await?;
+        assert_eq!(counts, (1, 0));
+        let begun = begun
+            .into_inner()
+            .expect("no test panics while it holds it");
+        assert_eq!(begun, ["busy", "slow"]);
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::{Failure, Overrides};
+use crate::config::Settings;
 
 pub(super) fn run(overrides: &Overrides) -> Result<(), Failure> {
     let settings = overrides.load()?;
@@ -11,8 +12,74 @@ pub(super) fn run(overrides: &Overrides) -> Result<(), Failure> {
         None => "no settings file, only defaults and the environment".to_owned(),
     };
     let _ = writeln!(std::io::stdout(), "No mistakes ({file}).");
-    if let Some(note) = settings.replica_note() {
+    for note in notes(&settings) {
         let _ = writeln!(std::io::stdout(), "{note}");
     }
     Ok(())
+}
+
+/// What is lawful and yet worth knowing, each in one line.
+fn notes(settings: &Settings) -> Vec<String> {
+    let mut notes: Vec<String> = settings
+        .replica_note()
+        .into_iter()
+        .map(Into::into)
+        .collect();
+    notes.extend(settings.providers.iter().map(|(name, provider)| {
+        format!(
+            "[provider.{name}]: register the hub there with the callback {}{}",
+            settings.public_url(),
+            provider.callback_path
+        )
+    }));
+    if settings.providers.is_empty() {
+        return notes;
+    }
+    let access = &settings.access;
+    let lets_in = access.allow_all
+        || ![&access.allow, &access.allow_groups, &access.admins]
+            .into_iter()
+            .all(Vec::is_empty)
+        || settings.providers.iter().any(|(_, provider)| {
+            !provider.admin_groups.is_empty() || provider.claim_admin.is_some()
+        });
+    if !lets_in {
+        notes.push("[access]: nobody may come in by a provider: set allow_all, allow, allow_groups or admins".to_owned());
+    }
+    if !settings.is_local_login_on() {
+        notes.push(
+            "hub.local_login: names and passwords of Holt's own are off, since there is a provider; \"on\" keeps them, and `holt user link` signs in without either".to_owned(),
+        );
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    #[test]
+    fn what_is_lawful_and_lets_nobody_in_is_told() {
+        let told = |text: &str| {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("holt.toml");
+            std::fs::write(&path, text).expect("it can be written");
+            let sources = Sources {
+                config: Some(path),
+                data_dir: Some(directory.path().to_owned()),
+                ..Sources::default()
+            };
+            notes(&Settings::load(&sources).expect("they are lawful"))
+        };
+        assert!(told("").is_empty());
+        let wiki = "[hub]\npublic_url = \"https://hub.example\"\n[provider.wiki]\nclient_id = \"c\"\n\
+                    index_url = \"https://wiki.example/w/index.php\"\n";
+        let notes = told(wiki);
+        assert!(notes[0].ends_with("the callback https://hub.example/hub/oauth_callback"));
+        assert!(notes[1].contains("nobody may come in by a provider"));
+        assert!(notes[2].contains("`holt user link`"));
+        let notes = told(&format!("{wiki}[access]\nadmins = [\"wiki:7\"]\n"));
+        assert_eq!(notes.len(), 2, "{notes:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Rules between the settings of providers, and between them and the rest.
 
-use super::written::Written;
+use super::written::{Written, is_name};
 use super::{
     Callback, HomePath, LocalLogin, Protocol, ProviderKind, ProviderSettings, Settings, Signature,
     refuse_in,
@@ -67,6 +67,8 @@ impl Settings {
                 ProviderKind::Oidc => check_oidc(provider, &mut refuse),
             }
         }
+        self.check_issuers(written);
+        self.check_lists(written);
         if self.server.home_path == HomePath::Sub
             && (self.providers.len() != 1 || self.is_local_login_on())
         {
@@ -78,6 +80,85 @@ impl Settings {
                 "Declare one provider and leave hub.local_login off, or write \"{id}\"",
             );
         }
+    }
+}
+
+impl Settings {
+    /// People are known by who vouches for them and their number there: two providers of one issuer would be one. A wiki may be asked
+    /// by both protocols.
+    fn check_issuers(&self, written: &mut Written<'_>) {
+        for (at, (name, provider)) in self.providers.iter().enumerate() {
+            let is_same = |(_, other): &&(String, ProviderSettings)| {
+                issuer(other).is_some()
+                    && issuer(other) == issuer(provider)
+                    && (other.kind, provider.kind)
+                        != (ProviderKind::Mediawiki, ProviderKind::Mediawiki)
+            };
+            if let Some((other, _)) = self.providers[..at].iter().find(is_same) {
+                refuse_in(
+                    written,
+                    ("provider", name),
+                    "issuer",
+                    format!(
+                        "[provider.{other}] has the same, so equal numbers would be one person"
+                    ),
+                    "Give each an issuer of its own, such as the address of its realm",
+                );
+            }
+        }
+    }
+
+    /// An entry for a provider that is not there means nobody, and a name means somebody else with another provider.
+    fn check_lists(&self, written: &mut Written<'_>) {
+        let access = &self.access;
+        for (key, list) in [
+            ("allow", &access.allow),
+            ("block", &access.block),
+            ("admins", &access.admins),
+        ] {
+            for entry in list {
+                let named = entry.split_once(':').map(|(named, _)| named);
+                match named.filter(|named| is_name(named)) {
+                    Some(named) if !self.providers.iter().any(|(name, _)| name == named) => {
+                        refuse_in(
+                            written,
+                            ("access", ""),
+                            key,
+                            format!(
+                                "{entry:?} means an account at \"{named}\", and there is no [provider.{named}]"
+                            ),
+                            "Write \"<provider>:<number>\" with a provider that is declared, or take it out",
+                        );
+                    }
+                    None if key == "admins" && self.providers.len() > 1 => {
+                        refuse_in(
+                            written,
+                            ("access", ""),
+                            key,
+                            format!(
+                                "{entry:?} is a name, and somebody else may have it at another provider"
+                            ),
+                            "Write \"<provider>:<number>\"",
+                        );
+                    }
+                    Some(_) | None => {}
+                }
+            }
+        }
+    }
+}
+
+/// Who vouches for the accounts of a provider, as far as the settings tell.
+fn issuer(provider: &ProviderSettings) -> Option<String> {
+    let origin = |url: &url::Url| url.origin().ascii_serialization();
+    match (provider.kind, &provider.issuer) {
+        (ProviderKind::Mediawiki, issuer) => {
+            issuer.as_ref().or(provider.index_url.as_ref()).map(origin)
+        }
+        (ProviderKind::Oidc, Some(issuer)) => {
+            Some(issuer.as_str().trim_end_matches('/').to_owned())
+        }
+        (ProviderKind::Oidc, None) => provider.authorize_url.as_ref().map(origin),
     }
 }
 

@@ -253,7 +253,7 @@ section! {
         allow_groups: Vec<String> = "[]",
         /// These may not, whatever else is said; written as in allow.
         block: Vec<String> = "[]",
-        /// These administer, and may come in; written as in allow, by number rather than by name.
+        /// These administer, and may come in; written as in allow, by number rather than by name, and by number alone with several providers.
         admins: Vec<String> = "[]",
         /// Accounts younger than this may not come in; "0" is no rule.
         min_account_age: Option<Duration> = "0",
@@ -271,7 +271,7 @@ section! {
     LockCheckSettings = "lock_check" {
         /// How often each account is asked about.
         interval: Duration = "5m",
-        /// How long the last good answer holds for new sign-ins and starts while the provider is away.
+        /// How long the last good answer holds for new sign-ins while the provider is away.
         max_age: Duration = "1h",
         /// How many questions are under way at once.
         concurrency: u32 = "4",

@@ -331,6 +331,50 @@ fn a_full_or_long_data_directory_is_said() {
     assert!(fine.run().is_dir());
 }
 
+#[test]
+fn one_person_is_never_two_and_two_are_never_one() {
+    let realm = |name: &str, issuer: &str| {
+        format!(
+            "[provider.{name}]\nkind = \"oidc\"\nclient_id = \"c\"\n{issuer}\ncallback_path = \"/hub/oauth_callback/{name}\"\n\
+             authorize_url = \"https://id.example/{name}/a\"\ntoken_url = \"https://id.example/t\"\nuserinfo_url = \"https://id.example/u\"\n"
+        )
+    };
+    let named = |name: &str| realm(name, &format!("issuer = \"https://id.example/{name}\""));
+    let says = |text: &str, words: &str| {
+        let problems = load(text, &[]).unwrap_err();
+        assert!(
+            problems.iter().any(|problem| problem.contains(words)),
+            "{words}: {problems:#?}"
+        );
+    };
+    says(
+        &(realm("ink", "") + &realm("quill", "")),
+        "provider.quill.issuer: [provider.ink] has the same",
+    );
+    let two = named("ink") + &named("quill");
+    load(
+        &(two.clone() + "[access]\nadmins = [\"ink:7\"]\nallow = [\"Wren\", \"Foo:bar\"]"),
+        &[],
+    )
+    .unwrap();
+    says(
+        &(two.clone() + "[access]\nadmins = [\"Wren\"]"),
+        "access.admins: \"Wren\" is a name",
+    );
+    says(
+        &(two + "[access]\nblock = [\"inc:7\"]"),
+        "access.block: \"inc:7\" means an account at \"inc\", and there is no [provider.inc]",
+    );
+    // One wiki may be asked by both protocols.
+    let wiki = |name: &str, protocol: &str| {
+        format!(
+            "[provider.{name}]\nclient_id = \"c\"\nprotocol = \"{protocol}\"\nindex_url = \"https://wiki.example/w/index.php\"\n\
+             client_secret_file = \"/s\"\ncallback_path = \"/hub/oauth_callback/{name}\"\n"
+        )
+    };
+    load(&(wiki("old", "oauth1") + &wiki("new", "oauth2")), &[]).unwrap();
+}
+
 /// Set `HOLT_WRITE_REFERENCE=1` to write both files anew.
 #[test]
 fn the_written_reference_is_that_of_the_code() {

@@ -321,7 +321,8 @@ pub(super) fn whole_key(section: &str, name: &str, key: &str) -> String {
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a provider may be called so.
+pub(super) fn is_name(name: &str) -> bool {
     name.len() <= NAME
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && name

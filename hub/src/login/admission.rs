@@ -112,14 +112,23 @@ impl Rules {
     }
 }
 
-/// Whether an entry of a list means this person: by `<provider>:<number>`, or by name as an operator types it.
+/// Whether an entry of a list means this person: by `<provider>:<number>`, or by name as an operator types it. What looks like the
+/// former is never a name: with some providers people choose theirs freely.
 fn is_meant(entry: &str, provider: &str, person: &Person) -> bool {
-    if let Some((named, sub)) = entry.split_once(':')
-        && named == provider
-    {
-        return sub == person.sub;
+    match provider_of(entry) {
+        Some(named) => entry[named.len() + 1..] == person.sub && named == provider,
+        None => entry == person.name || (person.edits.is_some() && wiki_form(entry) == person.name),
     }
-    entry == person.name || (person.edits.is_some() && wiki_form(entry) == person.name)
+}
+
+/// The provider that an entry of a list names, when it is `<provider>:<number>` and no name.
+fn provider_of(entry: &str) -> Option<&str> {
+    let (named, _) = entry.split_once(':')?;
+    let is_provider = named.starts_with(|first: char| first.is_ascii_lowercase())
+        && named
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    is_provider.then_some(named)
 }
 
 /// A wiki's form of a typed name: `_` is a space, and the first letter, if it is one of ASCII, is a capital.
@@ -197,6 +206,33 @@ mod tests {
             ..admins
         };
         assert!(blocked.admit("wiki", &person(), 0).is_err());
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_number_elsewhere_is_not_taken_for_it() {
+        let rules = Rules {
+            allow_all: true,
+            admins: list(&["wiki:7", "Foo:bar"]),
+            ..Rules::default()
+        };
+        let called = |name: &str| Person {
+            sub: "8".into(),
+            name: name.into(),
+            edits: None,
+            ..person()
+        };
+        assert_eq!(
+            rules.admit("other", &called("wiki:7"), 0),
+            Ok(Admitted::User)
+        );
+        assert_eq!(
+            rules.admit("wiki", &called("wiki:7"), 0),
+            Ok(Admitted::User)
+        );
+        assert_eq!(
+            rules.admit("other", &called("Foo:bar"), 0),
+            Ok(Admitted::Admin)
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use sqlx::{Sqlite, Transaction};
 
-use super::users::{Ended, User, end_all_of, insert_user, user_columns};
+use super::users::{Ended, User, end_all_of, insert_user, purge, user_columns};
 use super::{Store, StoreError, now};
 
 /// An account at a provider.
@@ -122,6 +122,8 @@ impl Store {
         tx: &mut Transaction<'static, Sqlite>,
         arrival: Arrival<'_>,
     ) -> Result<i64, StoreError> {
+        // Who was deleted and has nothing left gives name and home back now, not only with the next pass.
+        purge(tx).await?;
         if let Some(home) = arrival.home {
             // Who came before homes were called after accounts may have one of this name: a number of ours. Unused, it gives way.
             sqlx::query(
@@ -147,7 +149,7 @@ impl Store {
             if is_free(tx, name, None).await? {
                 let user = insert_user(tx, name, false, None).await?;
                 // Whoever comes by a provider needs no password, so is not offered one. A home that was kept is theirs again.
-                sqlx::query("UPDATE users SET welcomed = 1, home = ? WHERE id = ?")
+                sqlx::query("UPDATE users SET welcomed = 1, home = coalesce(?, home) WHERE id = ?")
                     .bind(arrival.home)
                     .bind(user.id)
                     .execute(&mut **tx)
@@ -190,6 +192,19 @@ impl Store {
         ))
         .bind(user_id)
         .fetch_all(self.pool())
+        .await?)
+    }
+
+    /// Whether a user's account does not stand well with its provider, as far as it last said.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_put_out(&self, user_id: i64) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM identities WHERE user_id = ? AND standing <> 'good')",
+        )
+        .bind(user_id)
+        .fetch_one(self.pool())
         .await?)
     }
 
@@ -239,7 +254,8 @@ impl Store {
         .await?)
     }
 
-    /// How many servers belong to accounts of a provider that were put out within `within_ms`.
+    /// How many servers ended, or are ending, because their owners' accounts at a provider were put out within `within_ms`. What was
+    /// stopped before that does not count.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -248,7 +264,8 @@ impl Store {
             "SELECT count(*) FROM servers s JOIN identities i ON i.user_id = s.user_id \
              WHERE i.provider = ? AND i.standing <> 'good' AND i.confirmed > ",
             now!(),
-            " - ?"
+            " - ? AND EXISTS (SELECT 1 FROM launches l WHERE l.server_id = s.id \
+               AND coalesce(l.ended_at, i.confirmed) >= i.confirmed)"
         ))
         .bind(provider)
         .bind(within_ms)
@@ -388,111 +405,32 @@ pub(super) async fn take_name(
     .fetch_optional(&mut **tx)
     .await?;
     let Some(old) = old else { return Ok(()) };
-    sqlx::query(concat!(
-        "INSERT INTO former_names (name, user_id, since) VALUES (?, ?, ",
-        now!(),
-        ") ON CONFLICT (name, user_id) DO UPDATE SET since = excluded.since"
-    ))
-    .bind(old)
+    // Whoever has it by now keeps it, and the one who waited keeps theirs: no start may fail of a name, least of all everybody's.
+    let taken = sqlx::query(
+        "UPDATE users SET name = next_name WHERE id = ?1 \
+         AND NOT EXISTS (SELECT 1 FROM users AS o WHERE o.id <> ?1 AND o.name = users.next_name)",
+    )
     .bind(user_id)
     .execute(&mut **tx)
-    .await?;
-    sqlx::query("UPDATE users SET name = next_name, next_name = NULL WHERE id = ?")
+    .await?
+    .rows_affected();
+    sqlx::query("UPDATE users SET next_name = NULL WHERE id = ?")
         .bind(user_id)
         .execute(&mut **tx)
         .await?;
+    if taken == 1 {
+        sqlx::query(concat!(
+            "INSERT INTO former_names (name, user_id, since) VALUES (?, ?, ",
+            now!(),
+            ") ON CONFLICT (name, user_id) DO UPDATE SET since = excluded.since"
+        ))
+        .bind(old)
+        .bind(user_id)
+        .execute(&mut **tx)
+        .await?;
+    }
     Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn arrival<'a>(sub: &'a str, name: &'a str, wanted: &'a [String]) -> Arrival<'a> {
-        Arrival {
-            issuer: "https://wiki",
-            sub,
-            provider: "wiki",
-            name,
-            wanted,
-            admin: None,
-            is_confirmed: true,
-            home: None,
-        }
-    }
-
-    fn names(texts: &[&str]) -> Vec<String> {
-        texts.iter().map(|text| (*text).to_owned()).collect()
-    }
-
-    #[tokio::test]
-    async fn an_account_is_found_by_its_number_whatever_it_is_called() -> Result<(), StoreError> {
-        let store = Store::in_memory().await?;
-        let local = store.create_user("Rook", true, None).await?;
-        let wanted = names(&["Rook", "Rook-wiki"]);
-        let rook = store.arrive(arrival("7", "Rook", &wanted)).await?;
-        assert_ne!(rook.id, local.id);
-        assert_eq!((rook.name.as_str(), rook.admin), ("Rook-wiki", false));
-        assert_eq!(store.arrive(arrival("7", "Rook", &wanted)).await?, rook);
-        let wanted = names(&["Castle"]);
-        let renamed = store.arrive(arrival("7", "Castle", &wanted)).await?;
-        assert_eq!((renamed.id, renamed.name.as_str()), (rook.id, "Castle"));
-        let by_old = store.user_by_former_name("Rook-wiki").await?;
-        assert_eq!(by_old.map(|user| user.id), Some(rook.id));
-        let other = names(&["Rook-wiki"]);
-        store.arrive(arrival("8", "x", &other)).await?;
-        assert_eq!(store.user_by_former_name("Rook-wiki").await?, None);
-        assert!(matches!(
-            store.arrive(arrival("9", "x", &other)).await,
-            Err(StoreError::Taken)
-        ));
-        Ok(())
-    }
-
-    #[tokio::test]
-    async fn who_is_put_out_has_nothing_left_and_comes_back_when_unlocked() -> Result<(), StoreError>
-    {
-        let store = Store::in_memory().await?;
-        let wanted = names(&["Rook"]);
-        let user = store.arrive(arrival("7", "Rook", &wanted)).await?;
-        store
-            .create_session(
-                user.id,
-                "h",
-                "s",
-                std::time::Duration::from_secs(60),
-                super::super::sessions::Origin::default(),
-            )
-            .await?;
-        let claimed = store.claim_checks("wiki", 0, 10).await?;
-        assert_eq!(claimed.len(), 1);
-        assert!(store.claim_checks("wiki", 60_000, 10).await?.is_empty());
-        let ended = store.put_out(&claimed[0], "locked").await?;
-        assert_eq!(ended.sessions, ["s"]);
-        let there = store.identity("https://wiki", "7").await?;
-        assert_eq!(there.map(|it| it.standing), Some("locked".to_owned()));
-        assert!(store.claim_checks("wiki", 0, 10).await?.is_empty());
-        store.arrive(arrival("7", "Rook", &wanted)).await?;
-        let there = store.identity("https://wiki", "7").await?;
-        assert_eq!(there.map(|it| it.standing), Some("good".to_owned()));
-        Ok(())
-    }
-
-    #[tokio::test]
-    async fn a_home_called_after_the_account_is_nobody_elses() -> Result<(), StoreError> {
-        let store = Store::in_memory().await?;
-        let local = store.create_user("admin", true, None).await?;
-        let sub = local.id.to_string();
-        let wanted = names(&["Rook"]);
-        let with_home = Arrival {
-            home: Some(&sub),
-            ..arrival(&sub, "Rook", &wanted)
-        };
-        store.arrive(with_home).await?;
-        let homes: Vec<Option<String>> = sqlx::query_scalar("SELECT home FROM users ORDER BY id")
-            .fetch_all(store.pool())
-            .await?;
-        assert_eq!(homes, [Some(format!("local-{sub}")), Some(sub.clone())]);
-        Ok(())
-    }
-}
+mod tests;

@@ -211,15 +211,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::Taken`] when the name is in use.
     pub async fn rename_user(&self, user_id: i64, name: &str) -> Result<bool, StoreError> {
+        let mut tx = self.write().await?;
+        if is_waited_for(&mut tx, name).await? {
+            return Err(StoreError::Taken);
+        }
         let changed = sqlx::query(
             "UPDATE users SET name = ? WHERE id = ? AND deleted IS NULL \
              AND NOT EXISTS (SELECT 1 FROM servers WHERE servers.user_id = users.id)",
         )
         .bind(name)
         .bind(user_id)
-        .execute(self.pool())
+        .execute(&mut *tx)
         .await?
         .rows_affected();
+        tx.commit().await?;
         Ok(changed == 1)
     }
 
@@ -369,14 +374,17 @@ pub(super) async fn end_all_of(
     Ok(ended)
 }
 
-/// The row of a new user.
+/// The row of a new user. A name that somebody waits for is taken, and a home that is called as the new number stays its owner's.
 pub(super) async fn insert_user(
     tx: &mut sqlx::Transaction<'static, sqlx::Sqlite>,
     name: &str,
     admin: bool,
     password: Option<&str>,
 ) -> Result<User, StoreError> {
-    Ok(sqlx::query_as(concat!(
+    if is_waited_for(tx, name).await? {
+        return Err(StoreError::Taken);
+    }
+    let user: User = sqlx::query_as(concat!(
         "INSERT INTO users (name, admin, password, cookie_id, created) VALUES (?, ?, ?, ?, ",
         now!(),
         ") RETURNING ",
@@ -387,7 +395,30 @@ pub(super) async fn insert_user(
     .bind(password)
     .bind(crate::secret::random_id())
     .fetch_one(&mut **tx)
-    .await?)
+    .await?;
+    // Homes may be called after accounts at a provider, which are numbers too.
+    sqlx::query(
+        "UPDATE users SET home = 'local-' || id WHERE id = ?1 \
+         AND (EXISTS (SELECT 1 FROM users AS o WHERE o.home = CAST(?1 AS TEXT)) \
+              OR EXISTS (SELECT 1 FROM old_homes WHERE home = CAST(?1 AS TEXT)))",
+    )
+    .bind(user.id)
+    .execute(&mut **tx)
+    .await?;
+    Ok(user)
+}
+
+/// Whether somebody takes this name at their next start.
+async fn is_waited_for(
+    tx: &mut sqlx::Transaction<'static, sqlx::Sqlite>,
+    name: &str,
+) -> Result<bool, StoreError> {
+    Ok(
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM users WHERE next_name = ?)")
+            .bind(name)
+            .fetch_one(&mut **tx)
+            .await?,
+    )
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::harness::{Answer, TestBrowser, TestHub, Tried};
+use super::harness::{Answer, PASSWORD, TestBrowser, TestHub, Tried};
 use crate::http::HttpSettings;
 use crate::login::admission::Rules;
 use crate::login::provider::{Begun, CameBack, LoginError, Person, Provider, Query, Standing};
@@ -14,6 +14,7 @@ use crate::login::sign_in::{Registered, SignIn};
 use crate::secret;
 use crate::secret::seal::Seal;
 use crate::store::Store;
+use crate::store::links::LinkKind;
 
 /// What the provider says next.
 #[derive(Debug, Clone)]
@@ -102,6 +103,10 @@ struct World {
 }
 
 async fn world(rules: Rules) -> Result<World, Box<dyn std::error::Error>> {
+    world_with(rules, false).await
+}
+
+async fn world_with(rules: Rules, is_local_on: bool) -> Result<World, Box<dyn std::error::Error>> {
     let provider = Arc::new(Pretended(Mutex::new(Script {
         finish: Ok(person("7", "O'Brien (WMF)")),
         standing: Ok(Some(Standing::Good {
@@ -118,7 +123,7 @@ async fn world(rules: Rules) -> Result<World, Box<dyn std::error::Error>> {
         }],
         rules,
         public_url: "https://hub.example".into(),
-        is_local_on: false,
+        is_local_on,
         max_age: Duration::from_secs(3600),
         ..SignIn::local(Arc::new(Seal::from_text(&Seal::new_key())?))
     });
@@ -527,5 +532,43 @@ async fn who_comes_by_a_provider_is_not_offered_a_password() -> Tried {
     assert_eq!(answer.location(), "/hub/spawn");
     let page = browser.get("/hub/home").await.is(200);
     assert!(!page.body.contains("password"), "{}", page.body);
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_other_door_is_open_to_an_account_that_was_put_out() -> Tried {
+    let world = world_with(everybody(), true).await?;
+    let mut browser = world.hub.browser();
+    let handle = away(&mut browser, "/hub/login/wiki").await;
+    back(&mut browser, &handle).await.is(303);
+    // A password of one's own would outlive every lock and rule of the provider.
+    let typed = [("password", PASSWORD), ("password2", PASSWORD)];
+    browser.get("/hub/password").await.is(403);
+    browser.post("/hub/password", &typed).await.is(403);
+    let store = &world.hub.store;
+    let user = store.users(0, 1).await?.remove(0);
+    assert!(!user.has_password);
+    // An administrator may give one all the same, or a link: neither helps while the account is locked.
+    let reset = world.hub.link(LinkKind::Reset, Some(&user), 60).await?;
+    let link = world.hub.link(LinkKind::Signin, Some(&user), 60).await?;
+    let mut by_reset = world.hub.browser();
+    by_reset.get(&format!("/hub/link/{reset}")).await.is(200);
+    by_reset
+        .post(&format!("/hub/link/{reset}"), &typed)
+        .await
+        .is(303);
+    let identity = store.identity("https://wiki.example", "7").await?;
+    let identity = identity.ok_or("no identity")?;
+    store.put_out(&identity, "locked").await?;
+    let mut by_password = world.hub.browser();
+    by_password.get("/hub/login").await.is(200);
+    let fields = [("username", user.name.as_str()), ("password", PASSWORD)];
+    let page = by_password.post("/hub/login", &fields).await.is(403);
+    assert!(page.body.contains("cannot be used here"), "{}", page.body);
+    by_password.get("/hub/home").await.is(303);
+    let mut by_link = world.hub.browser();
+    by_link.get(&format!("/hub/link/{link}")).await.is(403);
+    by_link.get("/hub/home").await.is(303);
+    assert!(store.sessions_of(user.id).await?.is_empty());
     Ok(())
 }

@@ -153,6 +153,13 @@ pub(in crate::http) async fn sign_in(
     user: &User,
     to: &str,
 ) -> Result<Response, Failure> {
+    // A password or a link is no way round a lock; whoever just came by the provider stands well.
+    if state.store.is_put_out(user.id).await? {
+        return Err(Failure::forbidden(
+            "This account is locked or hidden where it comes from, so it cannot be used here. Sign in there again when that is over.",
+        )
+        .advise("Sign in", "/hub/login"));
+    }
     end_session(state, browser).await?;
     let session = access::begin_session(
         &state.store,

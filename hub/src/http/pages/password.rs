@@ -28,6 +28,7 @@ pub(in crate::http) async fn show(
     State(state): State<HubState>,
     who: SignedIn,
 ) -> Result<Response, Failure> {
+    refuse_others(&state, &who).await?;
     form(&state, &who, None, false)
 }
 
@@ -38,6 +39,7 @@ pub(in crate::http) async fn submit(
     form_sent: SignedPosted,
 ) -> Result<Response, Failure> {
     let SignedPosted { who, fields } = form_sent;
+    refuse_others(&state, &who).await?;
     let typed = fields.text("password");
     if let Err(error) = users::check_password(typed) {
         return form(&state, &who, Some(sentence(&error)), false);
@@ -85,6 +87,17 @@ pub(in crate::http) async fn submit(
         who.user.id
     );
     form(&state, &who, None, true)
+}
+
+/// Who comes by a provider has no password of their own choice: it would outlive the provider's locks and the rules for its people.
+async fn refuse_others(state: &HubState, who: &SignedIn) -> Result<(), Failure> {
+    if who.user.has_password || state.store.identities_of(who.user.id).await?.is_empty() {
+        return Ok(());
+    }
+    Err(
+        Failure::forbidden("You sign in by a provider, so there is no password to choose here.")
+            .advise("Go to your home page", "/hub/home"),
+    )
 }
 
 fn form(
