@@ -10,6 +10,7 @@ mod providers;
 pub mod reference;
 mod replicas;
 pub mod section;
+mod sections;
 pub mod value;
 mod written;
 

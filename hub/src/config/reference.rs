@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::section::{Field, SECTIONS, Section};
+use super::section::Field;
+use super::sections::{SECTIONS, Section};
 use super::value::{Secret, Value as _};
 
 /// A default as it stands in the file.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::section::SECTIONS;
+use super::sections::SECTIONS;
 use super::*;
 
 fn load(text: &str, environment: &[(&str, &str)]) -> Result<Settings, Vec<String>> {

@@ -9,7 +9,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Place, Problem};
-use super::section::{SECTIONS, Section};
+use super::sections::{SECTIONS, Section};
 use super::value::Value;
 
 enum Raw<'t> {
