@@ -4,6 +4,7 @@
 //! do not ask twice. What is not known changes nothing: an outage ends nobody's server. And a pass that would end more than a few
 //! servers at once is no pass of accounts, but a provider, or a setting, gone wrong: it halts until its answers look right again.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
@@ -63,6 +64,9 @@ struct Watch {
     quiet_until: Option<Instant>,
     /// When its answers were last not believed.
     halted: Option<Instant>,
+    /// Users of whom it spoke ill and was not believed, with when: in every later part they count, so that a provider gone wrong does
+    /// not end a few servers in each interval.
+    withheld: HashMap<i64, Instant>,
 }
 
 impl Watch {
@@ -74,6 +78,14 @@ impl Watch {
     fn is_over(&self, interval: Duration, now: Instant) -> bool {
         self.halted
             .is_some_and(|since| now.duration_since(since) > interval + 2 * interval / PARTS)
+    }
+
+    /// Those withheld besides `users`; who was not asked about for two intervals has neither server nor session any more.
+    fn others(&mut self, users: &[i64], interval: Duration, now: Instant) -> Vec<i64> {
+        self.withheld
+            .retain(|_, since| now.duration_since(*since) <= 2 * interval);
+        let others = self.withheld.keys().filter(|user| !users.contains(user));
+        others.copied().collect()
     }
 
     /// Takes the alarm back once a whole pass was believed.
@@ -131,6 +143,7 @@ async fn check(
         () = stop.cancelled() => return Ok(None),
     };
     for (identity, name) in &found.good {
+        watch.withheld.remove(&identity.user_id);
         let wanted = wanted_names(name, &registered.name);
         passes
             .store
@@ -146,7 +159,7 @@ async fn check(
             found.unknown
         );
     }
-    if put_out(passes, registered, found.bad).await? == Belief::Halted {
+    if put_out(passes, registered, watch, found.bad).await? == Belief::Halted {
         watch.halted = Some(Instant::now());
     }
     watch.settle(passes, registered);
@@ -197,11 +210,18 @@ async fn ask(passes: &Passes, registered: &Registered, due: Vec<Identity>) -> Fo
 async fn put_out(
     passes: &Passes,
     registered: &Registered,
+    watch: &mut Watch,
     bad: Vec<(Identity, Standing)>,
 ) -> Result<Belief, StoreError> {
+    let users: Vec<i64> = bad.iter().map(|(identity, _)| identity.user_id).collect();
     let mut now = 0;
-    for (identity, _) in &bad {
-        now += passes.store.servers_up_of(identity.user_id).await?;
+    for user in &users {
+        now += passes.store.servers_up_of(*user).await?;
+    }
+    let (interval, asked) = (passes.lock_check.interval, Instant::now());
+    let mut withheld = 0;
+    for user in watch.others(&users, interval, asked) {
+        withheld += passes.store.servers_up_of(user).await?;
     }
     // A pass goes through all accounts once in an interval, in parts: what earlier parts ended counts.
     let within = i64::try_from(passes.lock_check.interval.as_millis()).unwrap_or(i64::MAX / 2);
@@ -210,17 +230,22 @@ async fn put_out(
         .servers_put_out(&registered.name, within)
         .await?;
     let running = before + passes.store.checked_servers(&registered.name).await?;
-    let is_halted = !is_believable(before, now, running);
+    let is_halted = !is_believable(before + withheld, now, running);
     if is_halted {
+        let noted = users.into_iter().map(|user| (user, asked));
+        watch.withheld.extend(noted);
         error!(
             provider = registered.name,
-            would_end = before + now,
+            would_end = before + withheld + now,
             running,
             "The provider says that accounts with {} of {running} running servers are locked: that is not believed, and nothing is ended. Look at the provider and at [provider.{}]",
-            before + now,
+            before + withheld + now,
             registered.name
         );
         return Ok(Belief::Halted);
+    }
+    for user in &users {
+        watch.withheld.remove(user);
     }
     for (identity, standing) in bad {
         let word = if standing == Standing::Locked {
@@ -242,7 +267,7 @@ async fn put_out(
     Ok(Belief::Held)
 }
 
-/// Whether a pass may end `now` servers after it ended `before`, of `running` that there were.
+/// Whether a pass may end `now` servers after it ended, or did not dare to end, `before`, of `running` that there were.
 fn is_believable(before: i64, now: i64, running: i64) -> bool {
     now == 0 || before + now <= FEW.max(running * PERCENT / 100)
 }
@@ -258,12 +283,28 @@ mod tests {
         let watch = Watch {
             halted: Some(now),
             quiet_until: Some(now + interval),
+            ..Watch::default()
         };
         assert!(!watch.is_over(interval, now + interval));
         assert!(watch.is_over(interval, now + 2 * interval));
         assert!(!Watch::default().is_over(interval, now));
         assert!(watch.is_quiet(now) && !watch.is_quiet(now + interval));
         assert!(!Watch::default().is_quiet(now));
+    }
+
+    #[test]
+    fn who_was_not_put_out_counts_until_the_provider_speaks_of_them_no_more() {
+        let interval = Duration::from_secs(100);
+        let now = Instant::now();
+        let mut watch = Watch::default();
+        watch
+            .withheld
+            .extend([(1, now), (2, now), (3, now + interval)]);
+        let mut others = watch.others(&[2, 9], interval, now + interval);
+        others.sort_unstable();
+        assert_eq!(others, [1, 3]);
+        assert_eq!(watch.others(&[], interval, now + 3 * interval), [3]);
+        assert_eq!(watch.withheld.len(), 1);
     }
 
     #[test]
