@@ -147,6 +147,49 @@ async fn two_hubs_finish_each_others_sign_ins_and_see_the_same_sessions() -> Res
     Ok(())
 }
 
+/// The proxy does not answer the hub in the moment of a sign-out, as when one of the two is killed then: it is told when it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_that_the_proxy_missed_reaches_it_later() -> Result<()> {
+    let (hub, wiki) = hub_of("oauth2", "").await?;
+    wiki.account(7_000_003, "Leaving");
+    let person = Person::by_wiki(&hub, "Leaving").await?;
+    person.start("").await?;
+    let mut kernel = Kernel::started(&person, "").await?;
+    let kernels = format!("{}api/kernels", person.prefix(""));
+    let kept = person.cookies(&kernels)?;
+    let socket = hub.data_dir().join("run/proxy.sock");
+    let aside = socket.with_extension("aside");
+    std::fs::rename(&socket, &aside)?;
+    person.open("/hub/logout").await?;
+    let missed = async || {
+        let said = hub.said();
+        if said.contains("could not be told of") {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    };
+    eventually("the proxy missed it", SOON, missed).await?;
+    ensure!(kernel.run("6*7").await? == "42", "it was told after all");
+    std::fs::rename(&aside, &socket)?;
+    kernel.until_closed(Duration::from_secs(5)).await?;
+    let thief = Person::stranger(&hub)?;
+    for pair in kept.split("; ") {
+        thief.set_cookie(&kernels, &format!("{pair}; Path=/"))?;
+    }
+    let refused = thief.api(Method::GET, &kernels, None).await?;
+    ensure!(refused.status() == 403, "{}", refused.status());
+    let rows = hub.rows().await?;
+    let left = "SELECT count(*) FROM revocations";
+    eventually("nothing is left to be told", SOON, || async {
+        match rows.count(left).await {
+            Ok(0) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await
+}
+
 /// Who does nothing is signed out after the one time, and who is busy after the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_end_by_themselves() -> Result<()> {

@@ -19,12 +19,15 @@ use tracing::{debug, info, warn};
 
 use self::control::Control;
 pub use self::control::ControlError;
+use crate::secret;
 use crate::store::{Store, StoreError};
 
 /// How often the generation is looked at when nothing wakes: another hub may have raised it.
 const LOOK: Duration = Duration::from_millis(250);
 /// How often a proxy that has the newest table is asked whether it still has it.
 const VERIFY: Duration = Duration::from_secs(5);
+/// Revocations told at once.
+const SOME: u32 = 500;
 /// How long a proxy refuses what was revoked; by then the servers have asked the hub again.
 const KEEP_REVOKED_SECONDS: u64 = 3600;
 
@@ -70,8 +73,8 @@ impl Routes {
             .is_ok_and(|found| found.is_ok())
     }
 
-    /// Lets the proxy refuse what carries these (hexadecimal SHA-256) and close what is open with them.
-    /// A proxy that is away does not learn it: what is void here is refused by the hub itself.
+    /// Lets the proxy refuse what carries these (hexadecimal SHA-256) and close what is open with them, at once.
+    /// A proxy that is away learns it from the rows, when it is back.
     pub async fn revoke(&self, sessions: Vec<String>, tokens: Vec<String>) {
         if sessions.is_empty() && tokens.is_empty() {
             return;
@@ -82,7 +85,7 @@ impl Routes {
             keep_seconds: KEEP_REVOKED_SECONDS,
         };
         if let Err(error) = self.inner.control.revoke(&revocations).await {
-            warn!(error = %error, "The proxy was not told of a revocation");
+            warn!(error = %error, "The proxy could not be told of a revocation; trying again");
         }
     }
 
@@ -119,6 +122,11 @@ impl Routes {
                     pushed = None;
                 }
             }
+            if let Err(error) = self.revoke_left().await
+                && !away
+            {
+                warn!(error = %crate::error_chain(&error), "The proxy could not be told of what ended; trying again");
+            }
             match self.push(pushed.as_ref()).await {
                 Ok(Some(table)) => {
                     if std::mem::take(&mut away) {
@@ -148,6 +156,28 @@ impl Routes {
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
+    }
+
+    /// Tells the proxy of what ended while it was away, or in the moment before a hub was killed. Telling it twice is as telling it once.
+    async fn revoke_left(&self) -> Result<(), PushError> {
+        let left = self.inner.store.revocations_left(SOME).await?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        let told: Vec<i64> = left.iter().map(|one| one.id).collect();
+        let (sessions, tokens): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|one| one.kind == "session");
+        let revocations = Revocations {
+            sessions: sessions
+                .into_iter()
+                .map(|one| secret::hash(&one.value))
+                .collect(),
+            tokens: tokens.into_iter().map(|one| one.value).collect(),
+            keep_seconds: KEEP_REVOKED_SECONDS,
+        };
+        self.inner.control.revoke(&revocations).await?;
+        self.inner.store.forget_revocations(&told).await?;
+        Ok(())
     }
 
     /// Gives the proxy what it does not have; `None` when it has everything.

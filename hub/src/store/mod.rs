@@ -14,6 +14,7 @@ pub mod oauth;
 pub mod pending;
 pub mod progress;
 pub mod queue;
+pub mod revocations;
 pub mod routes;
 pub mod rows;
 pub mod servers;
