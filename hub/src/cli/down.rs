@@ -45,9 +45,8 @@ pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
         ));
     }
     let stopped = stop_all(&settings, false, DONE).await?;
-    if !settings.mounts.is_empty() {
-        take_mounts_away(&settings, &terminal).await;
-    }
+    // Settings without mounts may be newer than what is mounted.
+    take_mounts_away(&settings, &terminal).await;
     match stopped {
         0 => terminal.say("All notebook servers are stopped. Homes and users are kept."),
         left => {
@@ -63,7 +62,10 @@ pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
 /// A node of its own keeps its mounts; those of `up` go with it.
 async fn take_mounts_away(settings: &Settings, terminal: &Terminal) {
     match node::take_all_away(settings).await {
-        Ok(()) | Err(NodeError::Held { .. } | NodeError::Rights) => {}
+        Ok(()) | Err(NodeError::Held { .. }) => {}
+        Err(NodeError::Rights) => terminal.say(
+            "Mounts may be left below the data directory: before you delete it, run `holt node --unmount` as root",
+        ),
         Err(error) => terminal.say(format!(
             "Mounts could not be taken away: {}",
             crate::error_chain(&error)

@@ -1,5 +1,8 @@
 //! `holt node`: the role that mounts, and taking its mounts away.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +25,7 @@ pub(super) struct NodeArgs {
 
 pub(super) async fn run(arguments: NodeArgs) -> Result<(), Failure> {
     let settings = arguments.place.load()?;
+    is_roots(settings.file.as_deref())?;
     if arguments.unmount {
         return Ok(crate::node::take_all_away(&settings).await?);
     }
@@ -35,6 +39,28 @@ pub(super) async fn run(arguments: NodeArgs) -> Result<(), Failure> {
         () = signals.first() => stop.cancel(),
     }
     Ok(node.await?)
+}
+
+/// Refuses settings that somebody else may write: root would mount, and give away, whatever they say.
+fn is_roots(file: Option<&Path>) -> Result<(), Failure> {
+    let Some(file) = file.filter(|_| rustix::process::geteuid().is_root()) else {
+        return Ok(());
+    };
+    let found = std::fs::metadata(file).map_err(|cause| {
+        Failure::unavailable(format!("{} cannot be looked at: {cause}", file.display()))
+    })?;
+    // Who ran sudo decides anyway.
+    let by_sudo = std::env::var("SUDO_UID")
+        .ok()
+        .and_then(|uid| uid.parse().ok());
+    let is_owned = found.uid() == 0 || Some(found.uid()) == by_sudo;
+    if is_owned && found.mode() & 0o002 == 0 {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{} can be written by others than root, who would then mount as root: give --config a file of root's",
+        file.display()
+    )))
 }
 
 /// The command that an operator runs for the node.

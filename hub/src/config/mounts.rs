@@ -274,7 +274,7 @@ fn check_source(mount: &MountSettings, refuse: &mut impl FnMut(&'static str, Str
                 format!("{option:?} is not one option"),
                 "Write each as a text of its own: [\"soft\", \"timeo=100\"]",
             );
-        } else if matches!(name, "password" | "pass" | "secret") {
+        } else if is_secret(option) {
             refuse(
                 "options",
                 format!("{name} would stand in the list of processes"),
@@ -362,6 +362,17 @@ fn check_writing(mount: &MountSettings, refuse: &mut impl FnMut(&'static str, St
             );
         }
     }
+}
+
+/// Whether an option holds a secret, rather than the name of a file with one: `password2=x`, `username=me%secret`.
+fn is_secret(option: &str) -> bool {
+    let option = option.to_ascii_lowercase();
+    let (name, value) = option.split_once('=').unwrap_or((&option, ""));
+    let is_word = ["pass", "secret", "token"]
+        .iter()
+        .any(|word| name.contains(word));
+    let is_file = matches!(name, "credentials" | "secretfile");
+    (is_word && !is_file) || (name.starts_with("user") && value.contains('%'))
 }
 
 #[cfg(test)]

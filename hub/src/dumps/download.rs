@@ -211,12 +211,12 @@ async fn receive(
     progress: &dyn Progress,
 ) -> Result<Try, DumpsError> {
     if let Some(length) = answer.content_length()
-        && from + length != wanted.size
+        && from.checked_add(length) != Some(wanted.size)
     {
         return Ok(Try::Again(
             format!(
                 "the mirror says {} bytes, the dump's list {}",
-                from + length,
+                from.saturating_add(length),
                 wanted.size
             ),
             None,

@@ -1,7 +1,7 @@
 //! Getting what was asked for: the list, the lock, room on the disk, then one file after the other.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -65,11 +65,7 @@ pub async fn fetch(
         path: folder.clone(),
         cause,
     };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(&folder)
-        .map_err(disk)?;
+    make_open(&folder).map_err(disk)?;
     let _lock = lock(&folder, progress).await?;
 
     let mut wanted = Vec::new();
@@ -84,7 +80,8 @@ pub async fn fetch(
         }
         progress.end();
     }
-    let needed: u64 = wanted.iter().map(|file| file.size).sum();
+    let sizes = wanted.iter().map(|file| file.size);
+    let needed = sizes.fold(0, u64::saturating_add);
     let free = rustix::fs::statvfs(&folder).map_or(u64::MAX, |found| {
         found.f_bavail.saturating_mul(found.f_frsize)
     });
@@ -109,6 +106,22 @@ pub async fn fetch(
         files: count + had,
         had,
     })
+}
+
+/// Makes a folder and those above it, such that notebooks, who are somebody else, can look in, whatever our mask is.
+fn make_open(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent() {
+        make_open(above)?;
+    }
+    match std::fs::create_dir(folder) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => Err(cause),
+        // Another run was faster.
+        Err(_) => Ok(()),
+        Ok(()) => std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)),
+    }
 }
 
 fn name_of(path: &Path) -> &str {

@@ -83,7 +83,8 @@ impl Job {
     /// All its files together.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.files.iter().filter_map(|file| file.size).sum()
+        let sizes = self.files.iter().filter_map(|file| file.size);
+        sizes.fold(0, u64::saturating_add)
     }
 }
 

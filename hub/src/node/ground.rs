@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
 
@@ -17,6 +17,8 @@ use crate::mountinfo::Table;
 
 /// Where mounts are made before they are moved to their places. Containers never see it.
 const STAGING: &str = ".staging";
+/// Held by the node, and the mark of a directory that is a node's.
+const LOCK: &str = "node.lock";
 
 /// The directory, held by this process.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ impl Ground {
     /// Takes the directory, making it if need be.
     ///
     /// # Errors
-    /// Another node has it, it is not ours, or there is no right to mount.
+    /// Another node has it, it is not ours, it holds other things, others could put another in its place, or there is no right to mount.
     pub(super) fn take(path: &Path) -> Result<Self, NodeError> {
         // Told before anything is made: what an ordinary user made here would be in root's way.
         if !rustix::process::geteuid().is_root() {
@@ -41,6 +43,7 @@ impl Ground {
         };
         make(path, 0o755).map_err(unusable)?;
         let path = path.canonicalize().map_err(unusable)?;
+        is_nobody_elses(&path).map_err(unusable)?;
         let lock = lock(&path)?;
         Ok(Self { path, _lock: lock })
     }
@@ -193,8 +196,39 @@ pub(super) fn make(path: &Path, mode: u32) -> std::io::Result<()> {
 
 fn make_missing(path: &Path, mode: u32) -> std::io::Result<()> {
     DirBuilder::new().mode(mode).create(path)?;
-    // Whatever this process's mask is, others must be able to look in.
-    std::fs::set_permissions(path, PermissionsExt::from_mode(mode))
+    // Whatever this process's mask is, others must be able to look in. By a handle: a link that came meanwhile is not followed.
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    let made = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    made.set_permissions(PermissionsExt::from_mode(mode))
+}
+
+/// Whether the directory is a node's, or may become one: what is in it would be covered, and what is mounted there be taken away. And
+/// whether its way is root's alone: whoever may rename a part of it could put another directory in its place while root works there.
+fn is_nobody_elses(path: &Path) -> std::io::Result<()> {
+    for above in path.ancestors().skip(1) {
+        let found = std::fs::symlink_metadata(above)?;
+        let is_sticky = found.mode() & 0o1000 != 0;
+        if found.uid() != 0 || (found.mode() & 0o022 != 0 && !is_sticky) {
+            return Err(std::io::Error::other(format!(
+                "others than root may change {}; set node.directory to a place below directories of root's, such as /run/holt/mounts",
+                above.display()
+            )));
+        }
+    }
+    let is_marked = std::fs::symlink_metadata(path.join(LOCK))
+        .is_ok_and(|mark| mark.is_file() && mark.uid() == rustix::process::geteuid().as_raw());
+    if is_marked {
+        return Ok(());
+    }
+    if std::fs::read_dir(path)?.next().is_some() || Table::read()?.at(path).is_some() {
+        return Err(std::io::Error::other(
+            "it holds other things, or something is mounted there; name an empty directory of its own with node.directory",
+        ));
+    }
+    Ok(())
 }
 
 /// A symbolic link that leads there; one that leads elsewhere is replaced, anything else is not.
@@ -219,7 +253,7 @@ fn link(place: &Path, to: &str) -> std::io::Result<()> {
 }
 
 fn lock(directory: &Path) -> Result<File, NodeError> {
-    let path = directory.join("lock");
+    let path = directory.join(LOCK);
     let unusable = |cause| NodeError::Directory {
         path: path.clone(),
         cause,
@@ -229,9 +263,12 @@ fn lock(directory: &Path) -> Result<File, NodeError> {
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o644)
-        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(&path)
+        .map_err(unusable)?;
+    // Whoever may read it may hold it.
+    file.set_permissions(PermissionsExt::from_mode(0o600))
         .map_err(unusable)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}

@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::fs::{AtFlags, Dir, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, CWD, Dir, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use serde::{Deserialize, Serialize};
@@ -235,21 +235,32 @@ impl Make {
     /// Makes the file with a file system of the size in it, if it is not there.
     fn make_image(&self) -> Result<(), Trouble> {
         let path = Path::new(&self.source);
-        if path.exists() {
-            return Ok(());
+        let failed = |cause: std::io::Error| Trouble::Failed(format!("{}: {cause}", self.source));
+        // Only where there surely is none: a disk that fails to tell must not lose what is on it.
+        match std::fs::symlink_metadata(path) {
+            Ok(_) => return Ok(()),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
+            Err(cause) => return Err(failed(cause)),
         }
         // Under another name until it is whole.
         let mut new = path.as_os_str().to_owned();
         new.push(".new");
         let size = self.quota.unwrap_or_default();
-        std::fs::File::create(&new)
+        match std::fs::remove_file(&new) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed(cause));
+            }
+            _ => {}
+        }
+        // Follows no link, and takes nothing that is there.
+        std::fs::File::create_new(&new)
             .and_then(|file| file.set_len(size))
-            .map_err(|cause| Trouble::Failed(format!("{}: {cause}", self.source)))?;
+            .map_err(failed)?;
         let mut command = Command::new("mkfs.ext4");
         command.args(["-q", "-F", "-m", "0", "--"]).arg(&new);
         run(command)?;
-        std::fs::rename(&new, path)
-            .map_err(|cause| Trouble::Failed(format!("{}: {cause}", self.source)))
+        rustix::fs::renameat_with(CWD, &new, CWD, path, RenameFlags::NOREPLACE)
+            .map_err(|errno| failed(errno.into()))
     }
 }
 

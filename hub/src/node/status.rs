@@ -101,6 +101,8 @@ impl Status {
             .create_new(true)
             .mode(0o644)
             .open(&new)?;
+        // Whatever this process's mask is: the hub may be somebody else.
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
         file.write_all(&text)?;
         std::fs::rename(new, directory.join(FILE))
     }

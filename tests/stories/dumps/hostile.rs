@@ -8,9 +8,10 @@ use holt_tests::docker;
 use holt_tests::hub::{Hub, Wish};
 use holt_tests::images;
 use holt_tests::person::Person;
+use holt_tests::wait::eventually;
 use tempfile::TempDir;
 
-use super::{container, dumps_from, home_says, hub, sees, system};
+use super::{SOON, container, dumps_from, home_says, hub, sees, system};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_of_the_machine_is_read_by_both_paths_and_written_by_none() -> Result<()> {
@@ -204,6 +205,8 @@ async fn a_mount_point_that_holds_files_is_refused_and_nothing_is_hidden() -> Re
     let place = hub.data_dir().join("mounts/mnt+nfs/dumps");
     std::fs::create_dir_all(&place)?;
     std::fs::write(place.join("thesis.txt"), "mine")?;
+    // The mark of a node that was here before.
+    std::fs::write(hub.data_dir().join("mounts/node.lock"), "")?;
     hub.up().await?;
     let rook = Person::user(&hub, "Rook").await?;
     home_says(&rook, "Something is in its place").await?;
@@ -243,4 +246,78 @@ impl Drop for Tmpfs {
     fn drop(&mut self) {
         let _ = Command::new("umount").args(["-l", &self.0]).output();
     }
+}
+
+/// Root covers nothing of others, works in no directory that others could swap, and obeys no settings that others write.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_and_settings_that_are_not_roots_own_are_refused() -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let source = TempDir::new()?;
+    let elsewhere = TempDir::new()?;
+    let [full, foreign] = ["full", "foreign"].map(|name| elsewhere.path().join(name));
+    for place in [&full, &foreign] {
+        std::fs::create_dir_all(place.join("mounts"))?;
+    }
+    std::fs::write(full.join("mounts/thesis.txt"), "mine")?;
+    std::os::unix::fs::chown(&foreign, Some(65534), Some(65534))?;
+    for (place, words) in [
+        (&full, "it holds other things"),
+        (&foreign, "others than root may change"),
+    ] {
+        let hub = Hub::new(Wish::default().config(&format!(
+            "[node]\ndirectory = \"{}\"\n{}",
+            place.join("mounts").display(),
+            dumps_from(source.path())
+        )))?;
+        for arguments in [&["node"][..], &["node", "--unmount"]] {
+            let output = hub.command(arguments)?.output()?;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            ensure!(!output.status.success() && said.contains(words), "{said}");
+        }
+    }
+    ensure!(std::fs::read_to_string(full.join("mounts/thesis.txt"))? == "mine");
+    ensure!(std::fs::read_dir(foreign.join("mounts"))?.next().is_none());
+    let hub = Hub::new(Wish::default().config(&dumps_from(source.path())))?;
+    let settings = hub.scratch("holt.toml");
+    std::fs::set_permissions(&settings, std::fs::Permissions::from_mode(0o666))?;
+    let output = hub.command(&["node"])?.output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(
+        !output.status.success() && said.contains("can be written by others than root"),
+        "{said}"
+    );
+    Ok(())
+}
+
+/// Where a disk image cannot be looked at, none is made in its place; and a link beside it leads nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_cannot_be_seen_is_not_made_anew() -> Result<()> {
+    let folder = TempDir::new()?;
+    let precious = folder.path().join("precious");
+    std::fs::write(&precious, "all of it")?;
+    let disk = folder.path().join("team.img");
+    std::os::unix::fs::symlink(&precious, folder.path().join("team.img.new"))?;
+    let image = |source: &std::path::Path| {
+        format!(
+            "[mount.team]\nkind = \"image\"\nsource = \"{}\"\ntarget = \"/srv/shared/team\"\nquota = \"8MiB\"",
+            source.display()
+        )
+    };
+    let hub = super::hub(&image(&disk)).await?;
+    eventually("the disk is made", SOON, || async {
+        match std::fs::metadata(&disk) {
+            Ok(found) if found.len() == 8 << 20 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await?;
+    ensure!(std::fs::read_to_string(&precious)? == "all of it");
+    drop(hub);
+    // A file where the folder of the disk should be: every look fails.
+    let hub = super::hub(&image(&precious.join("team.img"))).await?;
+    let rook = Person::user(&hub, "Rook").await?;
+    home_says(&rook, "/srv/shared/team").await?;
+    ensure!(std::fs::read_to_string(&precious)? == "all of it");
+    Ok(())
 }
