@@ -334,14 +334,6 @@ const TROUBLES: &[(Cause, u16, &str)] = &[
         "does not answer",
     ),
     (
-        |wiki| {
-            let retry_after = Some("7".to_owned());
-            everywhere(wiki, Trouble::TooMany { retry_after });
-        },
-        503,
-        "wait 7 s",
-    ),
-    (
         |wiki| everywhere(wiki, Trouble::UserAgentRefused),
         502,
         "mend that",
