@@ -158,7 +158,8 @@ for wiki in ("enwiki", "dewiki"):
 ip = get_ipython()
 for wiki in ("enwiki", "dewiki"):
     ip.run_cell_magic("sql", f"{wiki} found", "SELECT page_title FROM page WHERE page_id = 2")
-    print("magic", found["page_title"][0])
+    # On a line of its own, whatever was shown before.
+    print("\nmagic", found["page_title"][0])
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
