@@ -300,14 +300,14 @@ async fn an_image_that_cannot_be_seen_is_not_made_anew() -> Result<()> {
     std::os::unix::fs::symlink(&precious, folder.path().join("team.img.new"))?;
     let image = |source: &std::path::Path| {
         format!(
-            "[mount.team]\nkind = \"image\"\nsource = \"{}\"\ntarget = \"/srv/shared/team\"\nquota = \"8MiB\"",
+            "[mount.team]\nkind = \"image\"\nsource = \"{}\"\ntarget = \"/srv/shared/team\"\nquota = \"16MiB\"",
             source.display()
         )
     };
     let hub = super::hub(&image(&disk)).await?;
     eventually("the disk is made", SOON, || async {
         match std::fs::metadata(&disk) {
-            Ok(found) if found.len() == 8 << 20 => Ok(()),
+            Ok(found) if found.len() == 16 << 20 => Ok(()),
             other => Err(format!("{other:?}")),
         }
     })
