@@ -20,6 +20,9 @@ const STAGING: &str = ".staging";
 /// Held by the node, and the mark of a directory that is a node's.
 const LOCK: &str = "node.lock";
 
+/// A folder, and the mount points in it.
+const FOLDERS_DEEP: usize = 2;
+
 /// The directory, held by this process.
 #[derive(Debug)]
 pub(super) struct Ground {
@@ -223,7 +226,9 @@ fn is_nobody_elses(path: &Path) -> std::io::Result<()> {
     if is_marked {
         return Ok(());
     }
-    if std::fs::read_dir(path)?.next().is_some() || Table::read()?.at(path).is_some() {
+    let table = Table::read()?;
+    let is_mounted = table.at(path).is_some() || !table.below(path).is_empty();
+    if is_mounted || !holds_only_folders(path, FOLDERS_DEEP)? {
         return Err(std::io::Error::other(
             "it holds other things, or something is mounted there; name an empty directory of its own with node.directory",
         ));
@@ -250,6 +255,18 @@ fn link(place: &Path, to: &str) -> std::io::Result<()> {
     }
     std::os::unix::fs::symlink(to, &new)?;
     std::fs::rename(new, place)
+}
+
+/// Whether there is nothing but empty folders: the engine makes those of servers that started before any node was here.
+fn holds_only_folders(path: &Path, depth: usize) -> std::io::Result<bool> {
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let is_folder = entry.file_type()?.is_dir();
+        if !is_folder || depth == 0 || !holds_only_folders(&entry.path(), depth - 1)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn lock(directory: &Path) -> Result<File, NodeError> {
