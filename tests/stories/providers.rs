@@ -12,10 +12,10 @@ use holt_tests::wait::eventually;
 use holt_tests::wiki::{Consent, Consumer, Visitor, Wiki};
 use holt_tests::{docker, images};
 
+use crate::wiki::{KEY, SECRET};
+
 const PAGE: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(40);
-const KEY: &str = "ff68fd86be55839e0bc4db271de8860c";
-const SECRET: &str = "707b147bc75e3b420d4220edb2da8d3d6bd70d40";
 
 /// A hub that has the secrets of these providers.
 async fn hub(providers: &[&str]) -> Result<Hub> {

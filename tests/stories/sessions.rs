@@ -5,36 +5,20 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use holt_tests::hub::{Hub, Wish};
+use holt_tests::hub::Hub;
 use holt_tests::kernel::Kernel;
 use holt_tests::person::Person;
 use holt_tests::wait::eventually;
-use holt_tests::wiki::{Consent, Consumer, Visitor, Wiki};
-use holt_tests::{docker, images};
+use holt_tests::wiki::{Consent, Visitor, Wiki};
 use reqwest::Method;
+
+use crate::wiki::hub_with;
 
 const SOON: Duration = Duration::from_secs(30);
 const MINUTES: Duration = Duration::from_secs(120);
-const KEY: &str = "ff68fd86be55839e0bc4db271de8860c";
-const SECRET: &str = "707b147bc75e3b420d4220edb2da8d3d6bd70d40";
 
 async fn hub_of(protocol: &str, others: &str) -> Result<(Hub, Wiki)> {
-    docker::engine_answers().await?;
-    let image = images::single_user().await?;
-    let mut hub = Hub::new(Wish::default().env("HOLT__PROVIDER__WIKI__CLIENT_SECRET", SECRET))?;
-    let wiki = Wiki::start()?;
-    let callback = format!("{}/hub/oauth_callback", hub.url());
-    wiki.consumer(match protocol {
-        "oauth1" => Consumer::oauth1(KEY, SECRET, &callback),
-        _ => Consumer::oauth2(KEY, SECRET, &callback),
-    });
-    hub.configure(&format!(
-        "{others}\n[docker]\nimage = \"{image}\"\n[access]\nallow_all = true\n[provider.wiki]\nprotocol = \"{protocol}\"\n\
-         client_id = \"{KEY}\"\nindex_url = \"{}\"\n",
-        wiki.index_url()
-    ))?;
-    hub.up().await?;
-    Ok((hub, wiki))
+    hub_with(protocol, others, "").await
 }
 
 /// A second process `holt hub` on the same data directory.

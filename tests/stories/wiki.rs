@@ -15,11 +15,21 @@ use holt_tests::wiki::{Consumer, Hidden, Often, Place, ReadOnly, Tamper, Trouble
 const PAGE: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(40);
 /// What the hub is registered as at the wiki; a secret of tests only.
-const KEY: &str = "ff68fd86be55839e0bc4db271de8860c";
-const SECRET: &str = "707b147bc75e3b420d4220edb2da8d3d6bd70d40";
+pub(super) const KEY: &str = "ff68fd86be55839e0bc4db271de8860c";
+pub(super) const SECRET: &str = "707b147bc75e3b420d4220edb2da8d3d6bd70d40";
 
-/// A hub whose people are a wiki's.
+/// A hub whose people are a wiki's, and that asks often whether they are locked.
 async fn hub_of(protocol: &str) -> Result<(Hub, Wiki)> {
+    hub_with(
+        protocol,
+        "[lock_check]\ninterval = \"10s\"",
+        "label = \"Wikimedia\"",
+    )
+    .await
+}
+
+/// A hub whose people are a wiki's, with other sections, and with more lines for the provider's.
+pub(super) async fn hub_with(protocol: &str, others: &str, provider: &str) -> Result<(Hub, Wiki)> {
     docker::engine_answers().await?;
     let image = images::single_user().await?;
     let mut hub = Hub::new(Wish::default().env("HOLT__PROVIDER__WIKI__CLIENT_SECRET", SECRET))?;
@@ -30,8 +40,8 @@ async fn hub_of(protocol: &str) -> Result<(Hub, Wiki)> {
         _ => Consumer::oauth2(KEY, SECRET, &callback),
     });
     hub.configure(&format!(
-        "[docker]\nimage = \"{image}\"\n[access]\nallow_all = true\n[lock_check]\ninterval = \"10s\"\n\
-         [provider.wiki]\nlabel = \"Wikimedia\"\nprotocol = \"{protocol}\"\nclient_id = \"{KEY}\"\nindex_url = \"{}\"\n",
+        "{others}\n[docker]\nimage = \"{image}\"\n[access]\nallow_all = true\n\
+         [provider.wiki]\n{provider}\nprotocol = \"{protocol}\"\nclient_id = \"{KEY}\"\nindex_url = \"{}\"\n",
         wiki.index_url()
     ))?;
     hub.up().await?;

@@ -19,9 +19,7 @@ use holt_tests::wiki::{Consent, Consumer, Kind, Visitor, Wiki};
 use reqwest::Response;
 use url::Url;
 
-/// What the hub is registered as; a secret of tests only.
-const KEY: &str = "ff68fd86be55839e0bc4db271de8860c";
-const SECRET: &str = "707b147bc75e3b420d4220edb2da8d3d6bd70d40";
+use crate::wiki::{KEY, SECRET};
 
 /// A wiki, and a hub whose people are that wiki's.
 struct Scene {
