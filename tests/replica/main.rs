@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod certificates;
 mod clients;
 mod database;
+mod doors;
 mod hostile;
 mod limits;
 mod people;
