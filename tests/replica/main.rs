@@ -11,5 +11,6 @@ mod limits;
 mod people;
 mod raw;
 mod routing;
+mod several;
 mod trouble;
 mod world;

@@ -48,6 +48,7 @@ async fn people_see_and_end_their_own_queries_and_administrators_all() -> Tried 
     );
     assert!(page.body.contains("1 min 1 s") && page.body.contains("7 rows, 2 KiB"));
     assert!(!page.body.contains("wren"), "{}", page.body);
+    assert!(page.body.contains("nothing new arrives"), "{}", page.body);
     assert!(page.body.contains("up to date") && page.body.contains("1 min 15 s behind"));
     let listed = browser.get("/hub/api/replicas/statements").await.is(200);
     assert_eq!(

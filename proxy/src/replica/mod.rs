@@ -12,6 +12,7 @@ mod backend;
 mod comment;
 mod compress;
 mod control;
+mod draining;
 mod grants;
 mod health;
 pub(crate) mod hello;
@@ -184,6 +185,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
         settings,
     });
     map::take_kept(&gateway);
+    draining::take_kept(&gateway);
     let listeners = listen::open(&gateway)?;
     let for_control = Arc::clone(&gateway);
     gateway.tasks.spawn(crate::control::serve_with(
