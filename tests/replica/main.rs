@@ -13,4 +13,5 @@ mod raw;
 mod routing;
 mod several;
 mod trouble;
+mod turns;
 mod world;

@@ -43,6 +43,20 @@ pub(super) async fn run(place: Place) -> Result<(), Failure> {
     }
 }
 
+/// What cannot be used of the files that the settings name.
+pub(super) fn mistakes(settings: &Settings) -> Vec<String> {
+    if !settings.replicas.is_on() {
+        return Vec::new();
+    }
+    match settings.replica_accounts() {
+        Err(mistake) => vec![mistake],
+        Ok(_) => gateway(settings).map_or_else(
+            |failure| vec![failure.message],
+            |gateway| holt_proxy::replica::mistakes(&gateway),
+        ),
+    }
+}
+
 fn gateway(settings: &Settings) -> Result<Gateway, Failure> {
     let replicas = &settings.replicas;
     let accounts = settings.replica_accounts();

@@ -56,6 +56,13 @@ async fn people_see_and_end_their_own_queries_and_administrators_all() -> Tried 
         Some(1)
     );
 
+    let told = browser.get("/hub/api/replicas/sections").await.is(200);
+    assert_eq!(
+        told.json()["sections"]["s5"],
+        serde_json::json!({"up": true, "lag_seconds": 75.0, "stale": false})
+    );
+    assert_eq!(told.json()["sections"]["s7"]["stale"], true);
+
     // Not theirs, and without the proof, nothing is ended.
     browser
         .post("/hub/replicas/statements/q2/stop", &[])

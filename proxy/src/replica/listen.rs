@@ -12,11 +12,12 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use super::certificate::Renewal;
 use super::session::Talk;
 use super::settings::ClientTls;
 use super::{Gateway, login, metrics};
 use crate::http::{PlainSocket, Socket};
-use crate::tls::{self, Clients, Files, Names};
+use crate::tls;
 
 /// Who knocks must say who it is within so long.
 const LOGIN: Duration = Duration::from_secs(10);
@@ -25,30 +26,16 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// So many may stand at the door at once.
 const AT_THE_DOOR: usize = 512;
 
-/// Options of TLS for clients, as the settings call them.
-const NAMES: Names = Names {
-    key: "replicas.tls_key_file",
-    cert: "replicas.tls_certificate_file",
-    ca: "",
-    passphrase: None,
-};
+/// TLS for clients; the certificate's SHA-256 where it is our own; and what reads it again where it is the operator's.
+type ClientDoor = (Option<TlsAcceptor>, Option<[u8; 32]>, Option<Renewal>);
 
 /// What clients are shown, with the certificate's SHA-256 where it is our own.
-pub(super) fn client_tls(
-    wanted: &ClientTls,
-) -> anyhow::Result<(Option<TlsAcceptor>, Option<[u8; 32]>)> {
+pub(super) fn client_tls(wanted: &ClientTls) -> anyhow::Result<ClientDoor> {
     match wanted {
-        ClientTls::Off => Ok((None, None)),
+        ClientTls::Off => Ok((None, None, None)),
         ClientTls::Files { certificate, key } => {
-            let files = Files {
-                names: &NAMES,
-                key: Some(key),
-                cert: Some(certificate),
-                ca: None,
-                passphrase: None,
-            };
-            let acceptor = tls::acceptor(&files, Clients::Anybody, tls::EVERY_VERSION)?;
-            Ok((acceptor, None))
+            let (acceptor, renewal) = Renewal::of_files(certificate, key)?;
+            Ok((Some(acceptor), None, Some(renewal)))
         }
         ClientTls::Own => {
             let key = KeyPair::generate().context("no key can be made")?;
@@ -62,7 +49,7 @@ pub(super) fn client_tls(
             let fingerprint = Sha256::digest(&der).into();
             let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
             let acceptor = tls::own_acceptor(der, key)?;
-            Ok((Some(acceptor), Some(fingerprint)))
+            Ok((Some(acceptor), Some(fingerprint), None))
         }
     }
 }

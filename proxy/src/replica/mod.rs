@@ -11,12 +11,14 @@ pub(crate) mod answer;
 mod backend;
 mod comment;
 mod compress;
+mod certificate;
 mod control;
 mod draining;
 mod grants;
 mod health;
 pub(crate) mod hello;
 pub(crate) mod lexer;
+mod like;
 mod listen;
 mod login;
 mod map;
@@ -34,6 +36,7 @@ mod sessions;
 mod setting;
 mod settings;
 pub(crate) mod statement;
+mod turns;
 mod usage;
 mod wire;
 
@@ -51,6 +54,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::certificate::mistakes;
 pub use self::settings::{
     Account, BackendTls, ClientTls, Fetch, Limits, MapSource, SectionSettings, Settings, Sharing,
 };
@@ -166,7 +170,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     anyhow::ensure!(!settings.sections.is_empty(), "there is no section");
     std::fs::create_dir_all(&settings.state_dir)
         .with_context(|| format!("{} cannot be made", settings.state_dir.display()))?;
-    let (acceptor, fingerprint) = listen::client_tls(&settings.tls)?;
+    let (acceptor, fingerprint, renewal) = listen::client_tls(&settings.tls)?;
     let sections = make_sections(&settings)?;
     let control = crate::control::bind(&settings.control).await?;
     let gateway = Arc::new(Gateway {
@@ -204,6 +208,11 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     }
     gateway.tasks.spawn(map::keep_fresh(Arc::clone(&gateway)));
     gateway.tasks.spawn(sweep(Arc::clone(&gateway)));
+    gateway.tasks.spawn(turns::keep(Arc::clone(&gateway)));
+    if let Some(renewal) = renewal {
+        let (every, stop) = (gateway.settings.check_interval, gateway.stop.clone());
+        gateway.tasks.spawn(renewal.keep_fresh(every, stop));
+    }
     for listener in listeners {
         gateway
             .tasks
@@ -252,6 +261,7 @@ fn make_sections(settings: &Settings) -> anyhow::Result<Sections> {
         let connector = servers
             .map(|servers| tls::connector(&files, servers, tls::EVERY_VERSION))
             .transpose()
+            .map(|connector| connector.map(certificate::without_http))
             .with_context(|| format!("TLS of section {}", section.name))?;
         let name: Arc<str> = section.name.as_str().into();
         let targets = section

@@ -3,6 +3,7 @@
 mod exchange;
 mod moves;
 mod statements;
+mod told;
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -71,6 +72,8 @@ enum Rest {
     Gone,
     Order(Order),
     BackendMoved,
+    /// Somebody waits for the account.
+    AskedBack,
 }
 
 impl Talk {
@@ -98,6 +101,15 @@ impl Talk {
                     self.farewell(0, &order_words(order)).await;
                     break;
                 }
+                Rest::AskedBack => {
+                    if self.memory.keeps().is_none() {
+                        if let Some(link) = self.link.take() {
+                            dismiss(&self.gateway, *link);
+                        }
+                        self.holds.leave_account();
+                    }
+                    continue;
+                }
                 Rest::BackendMoved => {
                     // It ends connections that rest, or was restarted. Who left nothing there will not notice.
                     self.link = None;
@@ -115,7 +127,10 @@ impl Talk {
             }
             // Boxed: what a command needs, a client that rests does not hold.
             match Box::pin(self.turn()).await {
-                Ok(Then::GoOn) => self.gateway.sessions.rests(&self.place.session),
+                Ok(Then::GoOn) => {
+                    self.place.session.pin(self.memory.keeps().is_some());
+                    self.gateway.sessions.rests(&self.place.session);
+                }
                 Ok(Then::Leave) => break,
                 Err(error) => {
                     tracing::debug!(%error, "A client's connection ended");
@@ -136,6 +151,9 @@ impl Talk {
                     return Poll::Ready(Rest::Order(order));
                 }
                 drop(self.place.session.finish());
+            }
+            if self.place.session.take_asked_back() {
+                return Poll::Ready(Rest::AskedBack);
             }
             if !self.client.bytes().is_empty() {
                 return Poll::Ready(Rest::Something);
@@ -312,6 +330,9 @@ fn order_words(order: Order) -> SqlError {
         }
         Order::EndRevoked => "The notebook server that this connection belongs to has ended",
         Order::EndIdle => "The connection was not used for too long",
+        Order::EndWanted => {
+            "The connection rested with a transaction, a variable or a prepared statement, and others waited for its account"
+        }
         Order::EndAsked => "Connection was killed",
         Order::EndAll => "The replica gateway ends; connect again in a moment",
     };

@@ -3,7 +3,7 @@
 //! A session is told by a number and a waker, so that one that rests costs nothing.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -33,6 +33,8 @@ pub(crate) enum Order {
     EndAsked = 5,
     /// The gateway ends.
     EndAll = 6,
+    /// It rests, holds something, and others wait for its account.
+    EndWanted = 7,
 }
 
 impl Order {
@@ -44,6 +46,7 @@ impl Order {
             4 => Self::EndIdle,
             5 => Self::EndAsked,
             6 => Self::EndAll,
+            7 => Self::EndWanted,
             _ => return None,
         })
     }
@@ -52,7 +55,11 @@ impl Order {
     pub(crate) fn ends(self) -> bool {
         matches!(
             self,
-            Self::EndRevoked | Self::EndIdle | Self::EndAsked | Self::EndAll
+            Self::EndRevoked
+                | Self::EndIdle
+                | Self::EndAsked
+                | Self::EndAll
+                | Self::EndWanted
         )
     }
 }
@@ -77,6 +84,10 @@ pub(crate) struct Session {
     running: Mutex<Option<Running>>,
     order: AtomicU8,
     waker: AtomicWaker,
+    /// It holds what would be lost elsewhere.
+    is_pinned: AtomicBool,
+    /// Somebody waits for its user's account.
+    is_asked_back: AtomicBool,
     pub(crate) bytes: AtomicU64,
     pub(crate) rows: AtomicU64,
     /// Milliseconds since the sessions began to be counted, of the last statement's end.
@@ -111,6 +122,17 @@ impl Session {
         if told.is_ok() {
             self.waker.wake();
         }
+    }
+
+    /// Says whether it holds what would be lost elsewhere.
+    pub(crate) fn pin(&self, is_pinned: bool) {
+        self.is_pinned.store(is_pinned, Ordering::Relaxed);
+    }
+
+    /// Whether somebody waits for its account; asked once.
+    pub(crate) fn take_asked_back(&self) -> bool {
+        self.is_asked_back.load(Ordering::Relaxed)
+            && self.is_asked_back.swap(false, Ordering::AcqRel)
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
@@ -154,6 +176,17 @@ pub(crate) struct Sessions {
     next: AtomicU64,
     statements: AtomicU64,
     left: Notify,
+}
+
+/// What the connections of a user are at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct At {
+    /// For how long the oldest statement has been running; none runs nothing.
+    pub(crate) longest: Option<Duration>,
+    /// Whether one holds what would be lost elsewhere.
+    pub(crate) is_pinned: bool,
+    /// For how long the one has rested that began last.
+    pub(crate) rested: Duration,
 }
 
 /// A session as long as it is there.
@@ -204,6 +237,8 @@ impl Sessions {
             running: Mutex::new(None),
             order: AtomicU8::new(0),
             waker: AtomicWaker::new(),
+            is_pinned: AtomicBool::new(false),
+            is_asked_back: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             rested: AtomicU64::new(self.now()),
@@ -304,6 +339,50 @@ impl Sessions {
                     session.tell(Order::EndIdle);
                 }
                 None => {}
+            }
+        }
+    }
+
+    /// What the connections of a user are at.
+    pub(crate) fn at(&self, user: i64) -> At {
+        let now = self.now();
+        let mut at = At {
+            longest: None,
+            is_pinned: false,
+            rested: Duration::MAX,
+        };
+        for session in self.all().values() {
+            if session.granted.grant.user != user {
+                continue;
+            }
+            at.is_pinned |= session.is_pinned.load(Ordering::Relaxed);
+            match session.running().as_ref() {
+                Some(running) => at.longest = at.longest.max(Some(running.began.elapsed())),
+                None => {
+                    let rested = session.rested.load(Ordering::Relaxed);
+                    let rested = Duration::from_millis(now.saturating_sub(rested));
+                    at.rested = at.rested.min(rested);
+                }
+            }
+        }
+        at
+    }
+
+    /// Asks a user's connections to give back what they hold, from when they rest.
+    pub(crate) fn ask_back(&self, user: i64) {
+        for session in self.all().values() {
+            if session.granted.grant.user == user {
+                session.is_asked_back.store(true, Ordering::Release);
+                session.waker.wake();
+            }
+        }
+    }
+
+    /// Ends the connections of a user that hold what would be lost elsewhere.
+    pub(crate) fn end_pinned(&self, user: i64) {
+        for session in self.all().values() {
+            if session.granted.grant.user == user && session.is_pinned.load(Ordering::Relaxed) {
+                session.tell(Order::EndWanted);
             }
         }
     }

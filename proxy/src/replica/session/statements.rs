@@ -23,6 +23,7 @@ impl Talk {
         };
         match statement.kind {
             Kind::Use(database) => return self.use_database(database, came).await,
+            Kind::Databases(pattern) => return self.tell_databases(pattern, came).await,
             Kind::Kill {
                 connection,
                 query_only,
@@ -59,7 +60,7 @@ impl Talk {
                 Kind::Set(names) => self.memory.set(names, text),
                 Kind::Begin => self.memory.begin(),
                 Kind::End => self.memory.end(),
-                Kind::Read | Kind::Use(_) | Kind::Kill { .. } => {}
+                Kind::Read | Kind::Use(_) | Kind::Databases(_) | Kind::Kill { .. } => {}
             }
         }
         Ok(then)
