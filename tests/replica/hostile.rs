@@ -52,7 +52,7 @@ fn tricks_in_sql_are_refused_with_words() {
         "install soname 'x'",
         "backup stage start",
         "kill user root",
-        "kill 1",
+        "kill 99999",
         "select 1 into dumpfile '/tmp/holt'",
         "analyze table page",
         "analyze delete from page",
@@ -69,7 +69,7 @@ fn tricks_in_sql_are_refused_with_words() {
         "select 'x",
         "select 1 /* x",
     ] {
-        let refused = client.ask(statement).unwrap_err();
+        let refused = client.ask(statement).expect_err(statement);
         assert!(refused.words.len() > 20, "{statement}: {refused:?}");
         assert_eq!(client.value("select 1"), "1", "{statement}");
     }
@@ -159,8 +159,8 @@ fn the_wall_stands_behind_the_words() {
         "select * from information_schema.tables where table_schema = 'mysql'",
     ] {
         let told = format!("{:?}", client.ask(statement));
-        for word in ["secret of b", "root:", "t_", "pw0", "*A", "mysql.user"] {
-            assert!(!told.contains(word) || word == "mysql.user", "{statement}: {told}");
+        for word in ["secret of b", "root:", "pw0", "*A"] {
+            assert!(!told.contains(word), "{statement}: {told}");
         }
         if statement.contains("from mysql.") {
             assert!(told.contains("denied"), "{statement}: {told}");
