@@ -276,6 +276,34 @@ fn commands_that_are_not_taken_are_answered_with_an_error() {
 }
 
 #[test]
+fn a_change_of_user_wants_the_password_of_that_user() {
+    let world = World::usual();
+    let change = |raw: &mut Raw, user: &str, password: &str| {
+        let said = [b"\x11", user.as_bytes(), b"\0\0dewiki_p\0", &[33, 0], b"mysql_native_password\0"].concat();
+        raw.send(0, &said);
+        let asked = raw.word().unwrap();
+        assert_eq!(asked[0], 0xFE);
+        let challenge = asked.len() - 21;
+        raw.nonce = asked[challenge..asked.len() - 1].to_vec();
+        let proof = raw.proof(password);
+        raw.send(2, &proof);
+        raw.word().map(drop)
+    };
+    let mut raw = world.client("a", "enwiki_p");
+    raw.ask("set @a = 1").unwrap();
+    change(&mut raw, "hb", "pb").unwrap();
+    assert_eq!(raw.value("select database()"), "dewiki_p");
+    let own = raw.value("select info from information_schema.processlist where id = connection_id()");
+    assert!(own.starts_with("/* holt user=2 "), "{own}");
+    assert_eq!(raw.ask("select @a").unwrap()[0][0], None);
+    for (user, password) in [("ha", "pb"), ("hx", "pa"), ("", "")] {
+        let mut raw = world.client("a", "enwiki_p");
+        assert_eq!(change(&mut raw, user, password).unwrap_err().code, 1045);
+        assert!(raw.ask("select 1").is_err(), "the connection is over");
+    }
+}
+
+#[test]
 fn a_handshake_that_was_listened_to_opens_nothing() {
     let world = World::usual();
     let mut raw = Raw::greet(world.address);

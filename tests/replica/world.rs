@@ -60,6 +60,7 @@ pub(crate) struct World {
     pub(crate) process: Child,
     /// What it is run with.
     command: Vec<String>,
+    env: Vec<(String, String)>,
     directory: tempfile::TempDir,
     pub(crate) address: SocketAddr,
     pub(crate) accounts: Vec<String>,
@@ -77,7 +78,7 @@ fn holt() -> std::path::PathBuf {
     path.join("holt")
 }
 
-fn run(command: &[String], directory: &Path, env: &[(&str, &str)]) -> Child {
+fn run(command: &[String], directory: &Path, env: &[(String, String)]) -> Child {
     let log = std::fs::File::options()
         .create(true)
         .append(true)
@@ -91,12 +92,31 @@ fn run(command: &[String], directory: &Path, env: &[(&str, &str)]) -> Child {
         .arg("--data-dir")
         .arg(directory.join("d"))
         .env_clear()
-        .envs(env.iter().copied())
+        .envs(env.iter().cloned())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()
         .expect("cargo build -p holt comes first")
+}
+
+/// What `holt check` says of settings, and its exit code.
+pub(crate) fn check(config: &str) -> (i32, String) {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("holt.toml"), config).unwrap();
+    let done = Command::new(holt())
+        .arg("check")
+        .arg("--config")
+        .arg(directory.path().join("holt.toml"))
+        .arg("--data-dir")
+        .arg(directory.path().join("d"))
+        .output()
+        .unwrap();
+    let told = [done.stdout, done.stderr].concat();
+    (
+        done.status.code().unwrap(),
+        String::from_utf8_lossy(&told).into_owned(),
+    )
 }
 
 impl World {
@@ -151,9 +171,15 @@ impl World {
                 vec!["taskset".to_owned(), "-c".to_owned(), processor, holt]
             }
         };
+        let env: Vec<_> = plan
+            .env
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         let mut world = Self {
-            process: run(&command, directory.path(), plan.env),
+            process: run(&command, directory.path(), &env),
             command,
+            env,
             directory,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             accounts,
@@ -184,7 +210,7 @@ impl World {
     pub(crate) fn run_again(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        self.process = run(&self.command, self.directory.path(), &[]);
+        self.process = run(&self.command, self.directory.path(), &self.env);
         self.wait_for_looks();
         self.push();
     }

@@ -18,6 +18,8 @@ use crate::telemetry;
 
 /// A dblist may take so long to come.
 const FETCH: Duration = Duration::from_secs(20);
+/// The longest dblist; that of all wikis has some kilobytes.
+const LIST: usize = 1 << 20;
 
 pub(super) async fn run(place: Place) -> Result<(), Failure> {
     let settings = place.load()?;
@@ -145,10 +147,27 @@ fn fetch() -> Result<Fetch, Failure> {
         let client = client.clone();
         async move {
             let asked = async {
-                let answer = client.get(&address).send().await?.error_for_status()?;
-                answer.text().await
+                let answer = client.get(&address).send().await?;
+                if answer.status() == reqwest::StatusCode::NOT_FOUND {
+                    return Ok(None);
+                }
+                let mut answer = answer.error_for_status()?;
+                let mut bytes = Vec::new();
+                while let Some(more) = answer.chunk().await? {
+                    bytes.extend_from_slice(&more);
+                    if bytes.len() > LIST {
+                        break;
+                    }
+                }
+                Ok(Some(bytes))
             };
-            asked.await.map_err(|error| crate::error_chain(&error))
+            let answered: Result<_, reqwest::Error> = asked.await;
+            let bytes = answered.map_err(|error| crate::error_chain(&error))?;
+            match bytes {
+                Some(bytes) if bytes.len() > LIST => Err(format!("{address} is no dblist: it does not end")),
+                Some(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+                None => Ok(None),
+            }
         }
         .boxed()
     }))
