@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+};
 
 /// An authority.
 pub(crate) struct Authority {
@@ -22,6 +24,7 @@ impl Authority {
         let folder = crate::database::scratch().join("certificates").join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = called(&format!("authority {name}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let issuer = CertifiedIssuer::self_signed(params, key).unwrap();
@@ -37,7 +40,8 @@ impl Authority {
     /// A certificate for a name or an address, in place of an earlier one.
     pub(crate) fn certify(&self, name: &str) -> Certificate {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.distinguished_name = called(name);
         let made = params.signed_by(&key, &self.issuer).unwrap();
         let files = Certificate {
             certificate: self.folder.join("cert.pem"),
@@ -47,6 +51,12 @@ impl Authority {
         put(&files.key, &key.serialize_pem());
         files
     }
+}
+
+fn called(name: &str) -> DistinguishedName {
+    let mut called = DistinguishedName::new();
+    called.push(DnType::CommonName, name);
+    called
 }
 
 /// Whole or not at all, as those that renew certificates do.

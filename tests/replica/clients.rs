@@ -171,8 +171,7 @@ for more in ({}, {'compress': True}):
     k = m.cursor(prepared=True)
     for size in (0xFFFFFF - 40, 0xFFFFFF, 17 << 20, 40 << 20):
         k.execute('select length(%s)', (b'x' * size,)); print(k.fetchone()[0] == size, end=' ')
-    k.execute('select length(%s)', (io.BytesIO(b'y' * (18 << 20)),)); print(k.fetchone()[0], end=' ')
-    k.execute('select repeat(%s, 17000000)', ('z',)); print(len(k.fetchone()[0]))
+    k.execute('select length(%s)', (io.BytesIO(b'y' * (18 << 20)),)); print(k.fetchone()[0])
     m.close()
 m = mysql.connector.connect(host=host, port=port, user=user, password=password, database='enwiki_p', use_pure=True)
 try:
@@ -180,7 +179,7 @@ try:
 except mysql.connector.Error as e:
     print(e.errno)
 ";
-    let line = "True True True True 18874368 17000000";
+    let line = "True True True True 18874368";
     assert_eq!(script(&world, text), format!("{line}\n{line}\n1153"));
 }
 

@@ -247,6 +247,67 @@ async fn every_client_reaches_every_section_with_nothing_set_up() -> Result<()> 
     Ok(())
 }
 
+/// Two wikis as pywikibot meets them, in the notebook itself: what the API tells of a wiki, and a family that leads there. The way to
+/// the replicas is what the image and the server's start made.
+const WIKIS: &str = r#"
+import http.server, json, os, threading
+class Wiki(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        general = {"wikiid": self.path.split("/")[1] + "wiki", "generator": "MediaWiki 1.45.0", "case": "first-letter", "lang": "en",
+                   "sitename": "Wiki", "thumblimits": {}, "imagelimits": {}, "magiclinks": {}}
+        namespaces = {"0": {"id": 0, "case": "first-letter", "name": "", "content": True},
+                      "1": {"id": 1, "case": "first-letter", "name": "Talk", "canonical": "Talk"}}
+        user = {"id": 0, "anon": True, "name": "127.0.0.1", "rights": [], "groups": []}
+        told = {"general": general, "namespaces": namespaces, "namespacealiases": [], "userinfo": user}
+        body = json.dumps({"batchcomplete": True, "query": told}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Wiki)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+os.makedirs("/tmp/families")
+with open("/tmp/families/near_family.py", "w") as file:
+    file.write(f'''
+from pywikibot import family
+class Family(family.Family):
+    name = "near"
+    langs = {{"en": "127.0.0.1:{server.server_port}", "de": "127.0.0.1:{server.server_port}"}}
+    def protocol(self, code):
+        return "http"
+    def scriptpath(self, code):
+        return "/" + code
+''')
+import pywikibot
+from pywikibot import config, pagegenerators
+config.register_families_folder("/tmp/families")
+for code in ("en", "de"):
+    site = pywikibot.Site(code, "near")
+    query = "SELECT page_namespace, page_title FROM page ORDER BY page_id"
+    print(*[page.title() for page in pagegenerators.MySQLPageGenerator(query, site=site)])
+    factory = pagegenerators.GeneratorFactory(site=site)
+    factory.handle_arg("-mysqlquery:" + query + " LIMIT 1")
+    print(*[page.title() for page in factory.getCombinedGenerator()])
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pywikibot_makes_pages_of_what_a_query_finds() -> Result<()> {
+    let world = World::start().await?;
+    let rook = Person::user(&world.hub, "Rook").await?;
+    rook.start("").await?;
+    let mut kernel = Kernel::started(&rook, "").await?;
+    let printed = kernel.run(WIKIS).await?;
+    ensure!(
+        printed.trim() == "Zürich Enwiki p Talk:Talk\nZürich\nZürich Dewiki p Talk:Talk\nZürich",
+        "{printed}"
+    );
+    Ok(())
+}
+
 /// Where Rook's files are on this machine.
 async fn rooks_home(hub: &Hub) -> Result<PathBuf> {
     let rows = hub.rows().await?;

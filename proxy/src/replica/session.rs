@@ -47,6 +47,9 @@ mod command {
 /// What a client is told last may take so long to be taken.
 const FAREWELL: Duration = Duration::from_millis(200);
 
+/// So long is taken what a client sends that was told the last.
+const REST: Duration = Duration::from_secs(1);
+
 /// A client, and what belongs to it.
 pub(crate) struct Talk {
     gateway: Arc<Gateway>,
@@ -206,6 +209,7 @@ impl Talk {
                 };
                 if let Some(told) = told {
                     self.farewell(part.packets, &told).await;
+                    self.pass_over_rest().await;
                 }
                 Err(error)
             }
@@ -308,6 +312,22 @@ impl Talk {
     /// The last that a client is told. One that does not take it is not waited for.
     async fn farewell(&mut self, sequence: u8, error: &SqlError) {
         let _ = tokio::time::timeout(FAREWELL, self.refuse(sequence, error)).await;
+    }
+
+    /// Takes what a client is still sending, and forgets it: it reads what it was told only when it has sent all.
+    async fn pass_over_rest(&mut self) {
+        let rest = poll_fn(|cx| {
+            loop {
+                let count = self.client.bytes().len();
+                self.client.consume(count);
+                match self.client.poll_more(cx) {
+                    Poll::Ready(Ok(true)) => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        });
+        let _ = tokio::time::timeout(REST, rest).await;
     }
 
     async fn say_ok(&mut self, sequence: u8) -> Result<Then, WireError> {
