@@ -233,7 +233,10 @@ impl Database {
         if self.is_mysql {
             command.args(["--mysqlx=off", "--secure-file-priv=NULL"]);
         } else {
-            command.args(["--innodb-log-file-size=16M", "--plugin-load-add=auth_ed25519"]);
+            command.args([
+                "--innodb-log-file-size=16M",
+                "--plugin-load-add=auth_ed25519",
+            ]);
         }
         command.arg(format!(
             "--datadir={}",

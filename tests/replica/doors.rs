@@ -118,18 +118,14 @@ fn a_server_of_mysql_lets_the_gateway_in_with_tls_and_without() {
         assert!(!client.value("select version()").contains("MariaDB"));
         assert_eq!(client.value("select @@time_zone"), "+02:00");
         assert_eq!(client.ask("select * from page").unwrap().len(), 3);
-        let refused = client
-            .ask("insert into page values (4, 'x')")
-            .unwrap_err();
+        let refused = client.ask("insert into page values (4, 'x')").unwrap_err();
         assert_eq!(refused.code, 1792);
         client.say("select sleep(30)");
         while world.statements().statements.is_empty() {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         let mut again = world.client("b", "dewiki_p");
-        again
-            .ask(&format!("kill query {}", client.number))
-            .unwrap();
+        again.ask(&format!("kill query {}", client.number)).unwrap();
         let stopped = client.hear();
         assert!(stopped.is_err() || stopped.unwrap()[0][0].as_deref() == Some("1"));
         assert_eq!(client.value("select 5"), "5");

@@ -88,7 +88,8 @@ fn blanks_of_a_character_set_hide_nothing() {
     let world = World::usual();
     let mut client = world.client("a", "enwiki_p");
     client.ask("set names latin1").unwrap();
-    let before = Database::first().root("select user, authentication_string from mysql.user order by user");
+    let before =
+        Database::first().root("select user, authentication_string from mysql.user order by user");
     for statement in [
         &b"set autocommit = 1 --\xa0'\n, password = password('x') --'"[..],
         b"set autocommit = 1 --\x81'\n, password = password('x') --'",
@@ -117,10 +118,16 @@ fn blanks_of_a_character_set_hide_nothing() {
         raw.send(0, b"\x03select '\xbf\\' or 1 = 1 -- '");
         assert!(raw.hear().is_ok());
     }
-    let after = Database::first().root("select user, authentication_string from mysql.user order by user");
+    let after =
+        Database::first().root("select user, authentication_string from mysql.user order by user");
     let own = |all: &str| -> Vec<String> {
         all.lines()
-            .filter(|line| world.accounts.iter().any(|account| line.starts_with(account.as_str())))
+            .filter(|line| {
+                world
+                    .accounts
+                    .iter()
+                    .any(|account| line.starts_with(account.as_str()))
+            })
             .map(str::to_owned)
             .collect()
     };
@@ -170,7 +177,11 @@ fn the_wall_stands_behind_the_words() {
         client.ask("select load_file('/etc/passwd')").unwrap()[0][0],
         None
     );
-    for statement in ["do sleep(0.01)", "do get_lock('holt', 0)", "select benchmark(10, md5('x'))"] {
+    for statement in [
+        "do sleep(0.01)",
+        "do get_lock('holt', 0)",
+        "select benchmark(10, md5('x'))",
+    ] {
         client.ask(statement).unwrap();
     }
     let held = client.ask("use dewiki_p").unwrap_err();
@@ -279,7 +290,14 @@ fn commands_that_are_not_taken_are_answered_with_an_error() {
 fn a_change_of_user_wants_the_password_of_that_user() {
     let world = World::usual();
     let change = |raw: &mut Raw, user: &str, password: &str| {
-        let said = [b"\x11", user.as_bytes(), b"\0\0dewiki_p\0", &[33, 0], b"mysql_native_password\0"].concat();
+        let said = [
+            b"\x11",
+            user.as_bytes(),
+            b"\0\0dewiki_p\0",
+            &[33, 0],
+            b"mysql_native_password\0",
+        ]
+        .concat();
         raw.send(0, &said);
         let asked = raw.word().unwrap();
         assert_eq!(asked[0], 0xFE);
@@ -293,7 +311,8 @@ fn a_change_of_user_wants_the_password_of_that_user() {
     raw.ask("set @a = 1").unwrap();
     change(&mut raw, "hb", "pb").unwrap();
     assert_eq!(raw.value("select database()"), "dewiki_p");
-    let own = raw.value("select info from information_schema.processlist where id = connection_id()");
+    let own =
+        raw.value("select info from information_schema.processlist where id = connection_id()");
     assert!(own.starts_with("/* holt user=2 "), "{own}");
     assert_eq!(raw.ask("select @a").unwrap()[0][0], None);
     for (user, password) in [("ha", "pb"), ("hx", "pa"), ("", "")] {
@@ -315,6 +334,26 @@ fn a_handshake_that_was_listened_to_opens_nothing() {
     assert_ne!(again.nonce, raw.nonce);
     again.send(1, &said);
     assert_eq!(again.word().unwrap_err().code, 1045);
+}
+
+/// One notebook opens more connections than the gateway has room for at its door, and says nothing in any.
+#[test]
+fn who_crowds_the_door_keeps_nobody_else_out() {
+    let world = World::usual();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let crowd = runtime.block_on(async {
+        let mut crowd = Vec::new();
+        for _ in 0..700 {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+            crowd.push(socket.connect(world.address).await.unwrap());
+        }
+        crowd
+    });
+    for _ in 0..5 {
+        assert_eq!(world.client("a", "enwiki_p").value("select 1"), "1");
+    }
+    drop(crowd);
 }
 
 #[test]

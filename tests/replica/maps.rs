@@ -105,7 +105,10 @@ fn lists_are_fetched_by_https_and_kept_when_their_server_is_gone() {
     });
     world.run_again();
     let known = world.status().unwrap().databases;
-    assert!(known.contains_key("newwiki_p") && known["dewiki_p"] == "s2", "{known:?}");
+    assert!(
+        known.contains_key("newwiki_p") && known["dewiki_p"] == "s2",
+        "{known:?}"
+    );
     let mut client = world.client("a", "dewiki_p");
     assert_eq!(client.value("select count(*) from page"), "1000");
     // It is back, with news.
@@ -122,8 +125,9 @@ fn lists_of_a_server_that_is_not_believed_are_not_read() {
     write(folder.path(), "s1", "enwiki\n");
     let port = holt_tests::free_port().unwrap();
     let _lists = Lists::serve(folder.path(), Some(&files), port);
-    let settings =
-        format!("map = \"dblists\"\ndblists = \"https://localhost:{port}\"\nmap_refresh = \"200ms\"\n");
+    let settings = format!(
+        "map = \"dblists\"\ndblists = \"https://localhost:{port}\"\nmap_refresh = \"200ms\"\n"
+    );
     let mut world = World::new(Plan {
         settings: &settings,
         first_settings: "",
@@ -146,15 +150,19 @@ fn lists_are_fetched_by_http_where_the_settings_say_so_and_nonsense_changes_noth
     write(folder.path(), "s2", "dewiki\n");
     let port = holt_tests::free_port().unwrap();
     let _lists = Lists::serve(folder.path(), None, port);
-    let settings =
-        format!("map = \"dblists\"\ndblists = \"http://127.0.0.1:{port}\"\nmap_refresh = \"200ms\"\n");
+    let settings = format!(
+        "map = \"dblists\"\ndblists = \"http://127.0.0.1:{port}\"\nmap_refresh = \"200ms\"\n"
+    );
     let mut world = World::new(Plan {
         settings: &settings,
         first_settings: "",
         ..Plan::default()
     });
     knows(&mut world, "enwiki_p");
-    for nonsense in ["<html>\n<body>an error</body>\n".to_owned(), "x".repeat(3 << 20)] {
+    for nonsense in [
+        "<html>\n<body>an error</body>\n".to_owned(),
+        "x".repeat(3 << 20),
+    ] {
         write(folder.path(), "s1", &nonsense);
         write(folder.path(), "s2", "");
         let read = std::time::Instant::now();
@@ -162,7 +170,11 @@ fn lists_are_fetched_by_http_where_the_settings_say_so_and_nonsense_changes_noth
             (read.elapsed() > Duration::from_secs(1)).then_some(())
         });
         let known = world.status().unwrap().databases;
-        assert_eq!((known["enwiki_p"].as_str(), known.len()), ("s1", 2), "{known:?}");
+        assert_eq!(
+            (known["enwiki_p"].as_str(), known.len()),
+            ("s1", 2),
+            "{known:?}"
+        );
     }
 }
 
@@ -189,7 +201,10 @@ fn the_table_of_the_replicas_is_read_again_and_kept_when_its_server_is_gone() {
         "1000"
     );
     let refused = world.client("a", "enwiki_p").ask("select 1").unwrap_err();
-    assert!(refused.words.contains("No replica server of s1"), "{refused:?}");
+    assert!(
+        refused.words.contains("No replica server of s1"),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -221,14 +236,25 @@ fn databases_of_all_sections_are_listed_in_one() {
     let world = World::usual();
     let mut client = world.client("a", "enwiki_p");
     let names = |rows: crate::raw::Rows| -> Vec<String> {
-        rows.into_iter().map(|row| row[0].clone().unwrap()).collect()
+        rows.into_iter()
+            .map(|row| row[0].clone().unwrap())
+            .collect()
     };
     let all = names(client.ask("show databases").unwrap());
     assert_eq!(
         all,
-        ["information_schema", "dewiki_p", "enwiki_p", "meta_p", "wikidatawiki_p"]
+        [
+            "information_schema",
+            "dewiki_p",
+            "enwiki_p",
+            "meta_p",
+            "wikidatawiki_p"
+        ]
     );
-    for statement in ["SHOW SCHEMAS LIKE '%wiki\\_p';", "show databases like \"%WIKI_p\""] {
+    for statement in [
+        "SHOW SCHEMAS LIKE '%wiki\\_p';",
+        "show databases like \"%WIKI_p\"",
+    ] {
         assert_eq!(
             names(client.ask(statement).unwrap()),
             ["dewiki_p", "enwiki_p", "wikidatawiki_p"]
@@ -236,7 +262,11 @@ fn databases_of_all_sections_are_listed_in_one() {
     }
     assert!(client.ask("show databases like 'x%'").unwrap().is_empty());
     // Other forms are the server's to answer.
-    let here = names(client.ask("show databases where `Database` like '%wiki%'").unwrap());
+    let here = names(
+        client
+            .ask("show databases where `Database` like '%wiki%'")
+            .unwrap(),
+    );
     assert!(here.contains(&"enwiki_p".to_owned()), "{here:?}");
     assert_eq!(client.value("select 1"), "1");
 }

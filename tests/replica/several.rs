@@ -19,7 +19,10 @@ fn used(world: &World) -> HashSet<String> {
 }
 
 fn ports(servers: &[&Database]) -> HashSet<String> {
-    servers.iter().map(|server| server.port.to_string()).collect()
+    servers
+        .iter()
+        .map(|server| server.port.to_string())
+        .collect()
 }
 
 fn drain(world: &World, server: &Database, draining: bool) {
@@ -89,7 +92,9 @@ fn a_server_that_lags_is_used_only_when_no_other_is_there() {
         grants: MONITOR,
         ..Plan::default()
     });
-    source.root("create user copier@'%' identified by 'c'; grant replication slave on *.* to copier@'%'");
+    source.root(
+        "create user copier@'%' identified by 'c'; grant replication slave on *.* to copier@'%'",
+    );
     let place = source.root("show master status");
     let mut place = place.split('\t');
     copy.root(&format!(
@@ -116,7 +121,10 @@ fn a_server_that_lags_is_used_only_when_no_other_is_there() {
     drain(&world, &source, true);
     assert_eq!(used(&world), ports(&[&copy]));
     let section = world.status().unwrap().sections["s1"].clone();
-    assert!(section.lag_seconds.unwrap() > 2.0 && !section.stale, "{section:?}");
+    assert!(
+        section.lag_seconds.unwrap() > 2.0 && !section.stale,
+        "{section:?}"
+    );
     copy.root("stop slave");
     let section = world.until("it is told that nothing arrives", |world| {
         let section = world.status()?.sections.remove("s1")?;
@@ -159,7 +167,11 @@ fn a_server_that_is_emptied_stays_so_over_a_restart_of_the_gateway() {
         one.port.to_string(),
         "who leaves nothing behind goes elsewhere"
     );
-    assert_eq!(pinned.value("select @a"), "7", "who would lose something stays");
+    assert_eq!(
+        pinned.value("select @a"),
+        "7",
+        "who would lose something stays"
+    );
     world.run_again();
     assert_eq!(used(&world), ports(&[&one]));
     assert!(world.status().unwrap().sections["s1"].backends[1].draining);

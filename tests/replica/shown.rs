@@ -7,11 +7,21 @@ use crate::world::{Plan, World, check};
 
 fn asks(world: &World, authority: &Authority) -> Result<String, String> {
     let done = Command::new("mariadb")
-        .args(["--no-defaults", "--protocol=tcp", "-hlocalhost", "-uha", "-ppa"])
+        .args([
+            "--no-defaults",
+            "--protocol=tcp",
+            "-hlocalhost",
+            "-uha",
+            "-ppa",
+        ])
         .args(["--batch", "--skip-column-names", "--ssl-verify-server-cert"])
         .arg(format!("--ssl-ca={}", authority.file().display()))
         .arg(format!("-P{}", world.address.port()))
-        .args(["enwiki_p", "-e", "select page_title from page where page_id = 4"])
+        .args([
+            "enwiki_p",
+            "-e",
+            "select page_title from page where page_id = 4",
+        ])
         .output()
         .unwrap();
     if done.status.success() {
@@ -48,7 +58,11 @@ fn the_operators_certificate_is_shown_and_a_renewed_one_after_it() {
     assert_eq!(asks(&world, &authority).unwrap(), "enwiki_p_4");
     std::fs::copy(&new.key, &files.key).unwrap();
     world.until("the new one is shown", |world| asks(world, &next).ok());
-    assert!(asks(&world, &authority).unwrap_err().contains("certificate"));
+    assert!(
+        asks(&world, &authority)
+            .unwrap_err()
+            .contains("certificate")
+    );
 }
 
 #[test]
@@ -73,13 +87,34 @@ fn files_that_cannot_be_used_are_told_before_anything_runs() {
     assert_eq!(code, 0, "{told}");
     let nowhere = std::path::Path::new("/nowhere/at-all.pem");
     for (text, words) in [
-        (config(nowhere, &files.key, &ca), "replicas.tls_certificate_file, /nowhere/at-all.pem, cannot be read"),
-        (config(&files.certificate, nowhere, &ca), "replicas.tls_key_file, /nowhere/at-all.pem, cannot be read"),
-        (config(rubbish.path(), &files.key, &ca), "holds no certificate"),
-        (config(&files.certificate, rubbish.path(), &ca), "holds no private key"),
-        (config(&files.certificate, &others.key, &ca), "does not belong to the certificate of replicas.tls_certificate_file"),
-        (config(&files.certificate, &files.key, nowhere), "[replica_section.s1]: the file of tls_ca_file, /nowhere/at-all.pem, cannot be read"),
-        (config(&files.certificate, &files.key, rubbish.path()), "[replica_section.s1]: the file of tls_ca_file"),
+        (
+            config(nowhere, &files.key, &ca),
+            "replicas.tls_certificate_file, /nowhere/at-all.pem, cannot be read",
+        ),
+        (
+            config(&files.certificate, nowhere, &ca),
+            "replicas.tls_key_file, /nowhere/at-all.pem, cannot be read",
+        ),
+        (
+            config(rubbish.path(), &files.key, &ca),
+            "holds no certificate",
+        ),
+        (
+            config(&files.certificate, rubbish.path(), &ca),
+            "holds no private key",
+        ),
+        (
+            config(&files.certificate, &others.key, &ca),
+            "does not belong to the certificate of replicas.tls_certificate_file",
+        ),
+        (
+            config(&files.certificate, &files.key, nowhere),
+            "[replica_section.s1]: the file of tls_ca_file, /nowhere/at-all.pem, cannot be read",
+        ),
+        (
+            config(&files.certificate, &files.key, rubbish.path()),
+            "[replica_section.s1]: the file of tls_ca_file",
+        ),
     ] {
         let (code, told) = check(&text);
         assert_eq!(code, 64, "{told}");

@@ -59,7 +59,10 @@ fn two_hundred_connections_of_forty_users_share_eight_accounts() {
                 }));
             }
         }
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
     });
     println!("{} statements in {:?}", seen.len(), began.elapsed());
     assert_eq!(seen.len(), ROUNDS * CONNECTIONS * USERS as usize);
@@ -129,7 +132,11 @@ fn who_rests_gives_the_account_to_who_waits_and_does_not_notice() {
     let mut other = world.client("b", "enwiki_p");
     let began = Instant::now();
     assert_eq!(other.value("select 7"), "7");
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
     assert_eq!(one.value("select @@time_zone"), "+07:00");
     assert_eq!(one.value("select database()"), "enwiki_p");
     assert_eq!(again.value("select database()"), "dewiki_p");
@@ -138,7 +145,11 @@ fn who_rests_gives_the_account_to_who_waits_and_does_not_notice() {
     assert_eq!(one.value("select @a"), "5");
     let began = Instant::now();
     assert_eq!(other.value("select 8"), "8");
-    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
     let ended = one.ask("select @a").unwrap_err();
     assert!(
         ended.code == 0 || ended.words.contains("others waited"),

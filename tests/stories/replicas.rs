@@ -436,7 +436,10 @@ async fn ends_before_its_server(hub: &Hub, replica: &MariaDb, mark: &str) -> Res
     );
     eventually("the server is gone", Duration::from_secs(60), || async {
         // In this order: what runs after the server was gone, ran when it went.
-        let servers = hub.containers().await.map_err(|error| format!("{error:#}"))?;
+        let servers = hub
+            .containers()
+            .await
+            .map_err(|error| format!("{error:#}"))?;
         let running = replica.sql(&query).await;
         let running = running.map_err(|error| format!("{error:#}"))?;
         match (servers.len(), running.as_str()) {
@@ -472,7 +475,12 @@ async fn a_locked_account_loses_its_queries_before_its_server() -> Result<()> {
         .await?;
     let running = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE '%\"locked\"%' AND info NOT LIKE '%processlist%'";
     eventually("the query runs", Duration::from_secs(20), || async {
-        match s1.sql(running).await.map_err(|error| format!("{error:#}"))?.as_str() {
+        match s1
+            .sql(running)
+            .await
+            .map_err(|error| format!("{error:#}"))?
+            .as_str()
+        {
             "1" => Ok(()),
             other => Err(other.to_owned()),
         }
@@ -506,7 +514,9 @@ async fn a_server_that_is_a_process_reaches_the_replicas_too() -> Result<()> {
     let told = kernel.run(&asks("[]")).await?;
     ensure!(told == "enwiki_p", "by ~/.my.cnf: {told}");
     let told = kernel
-        .run(&asks("['--defaults-file=' + os.path.expanduser('~/replica.my.cnf')]"))
+        .run(&asks(
+            "['--defaults-file=' + os.path.expanduser('~/replica.my.cnf')]",
+        ))
         .await?;
     ensure!(told == "enwiki_p", "by ~/replica.my.cnf: {told}");
     let by_environment = "['--no-defaults', '-h' + os.environ['MYSQL_HOST'], '-P' + os.environ['MYSQL_PORT'], '-u' + os.environ['MYSQL_USERNAME'], '-p' + os.environ['MYSQL_PASSWORD']]";

@@ -164,7 +164,9 @@ fn fetch() -> Result<Fetch, Failure> {
             let answered: Result<_, reqwest::Error> = asked.await;
             let bytes = answered.map_err(|error| crate::error_chain(&error))?;
             match bytes {
-                Some(bytes) if bytes.len() > LIST => Err(format!("{address} is no dblist: it does not end")),
+                Some(bytes) if bytes.len() > LIST => {
+                    Err(format!("{address} is no dblist: it does not end"))
+                }
                 Some(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
                 None => Ok(None),
             }

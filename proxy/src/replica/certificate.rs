@@ -79,7 +79,10 @@ impl Renewal {
                 Err(error) => {
                     let words = with_cause(&error);
                     if told.as_ref() != Some(&words) {
-                        tracing::warn!(error = words, "The certificate for clients cannot be read again; the one before is shown");
+                        tracing::warn!(
+                            error = words,
+                            "The certificate for clients cannot be read again; the one before is shown"
+                        );
                         told = Some(words);
                     }
                 }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::certificate::Renewal;
+use super::door::Door;
 use super::session::Talk;
 use super::settings::ClientTls;
 use super::{Gateway, login, metrics};
@@ -23,8 +24,6 @@ use crate::tls;
 const LOGIN: Duration = Duration::from_secs(10);
 /// Between two tries to listen where the hub wants it.
 const AGAIN: Duration = Duration::from_secs(1);
-/// So many may stand at the door at once.
-const AT_THE_DOOR: usize = 512;
 
 /// TLS for clients; the certificate's SHA-256 where it is our own; and what reads it again where it is the operator's.
 type ClientDoor = (Option<TlsAcceptor>, Option<[u8; 32]>, Option<Renewal>);
@@ -123,7 +122,7 @@ pub(super) async fn keep_wanted(gateway: Arc<Gateway>) {
 
 /// Takes clients in until the gateway ends.
 pub(super) async fn accept(gateway: Arc<Gateway>, listener: TcpListener) {
-    let door = Arc::new(tokio::sync::Semaphore::new(AT_THE_DOOR));
+    let door = Arc::new(Door::default());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -138,7 +137,7 @@ pub(super) async fn accept(gateway: Arc<Gateway>, listener: TcpListener) {
             }
         };
         // Too many at the door: who comes now is not even greeted, so that those who are there get through.
-        let Ok(standing) = Arc::clone(&door).try_acquire_owned() else {
+        let Some(standing) = door.stand(peer.ip()) else {
             continue;
         };
         let gateway = Arc::clone(&gateway);

@@ -9,10 +9,11 @@
 mod accounts;
 pub(crate) mod answer;
 mod backend;
+mod certificate;
 mod comment;
 mod compress;
-mod certificate;
 mod control;
+mod door;
 mod draining;
 mod grants;
 mod health;

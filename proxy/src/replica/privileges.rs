@@ -2,8 +2,8 @@
 //!
 //! Source: MariaDB's "GRANT" page. What is not known to be harmless is refused.
 
-use super::like::is_like;
 use super::lexer::{Backslash, Token, Tokens};
+use super::like::is_like;
 
 /// What an account of the pool may have: none of these writes, or shows what others do.
 const HARMLESS: &[&str] = &[
@@ -154,8 +154,14 @@ mod tests {
                 "GRANT SELECT, INSERT (a), DROP ON `x`.* TO `u1`@`%`",
                 "INSERT, DROP on x.*",
             ),
-            ("GRANT SELECT ON *.* TO `u1`@`%`", "its grant on *.* holds for mysql"),
-            ("GRANT SELECT ON `%`.* TO `u1`@`%`", "its grant on %.* holds for mysql"),
+            (
+                "GRANT SELECT ON *.* TO `u1`@`%`",
+                "its grant on *.* holds for mysql",
+            ),
+            (
+                "GRANT SELECT ON `%`.* TO `u1`@`%`",
+                "its grant on %.* holds for mysql",
+            ),
             (
                 "GRANT SELECT ON `mysql`.`user` TO `u1`@`%`",
                 "its grant on mysql.user holds for mysql",

@@ -55,11 +55,7 @@ impl Order {
     pub(crate) fn ends(self) -> bool {
         matches!(
             self,
-            Self::EndRevoked
-                | Self::EndIdle
-                | Self::EndAsked
-                | Self::EndAll
-                | Self::EndWanted
+            Self::EndRevoked | Self::EndIdle | Self::EndAsked | Self::EndAll | Self::EndWanted
         )
     }
 }

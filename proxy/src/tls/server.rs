@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
 use tokio_rustls::TlsAcceptor;
@@ -112,9 +112,7 @@ fn whole(files: &Files<'_>) -> Result<CertifiedKey, TlsError> {
 ///
 /// # Errors
 /// What is wrong with the files.
-pub(crate) fn renewed_acceptor(
-    files: &Files<'_>,
-) -> Result<(TlsAcceptor, Arc<Renewed>), TlsError> {
+pub(crate) fn renewed_acceptor(files: &Files<'_>) -> Result<(TlsAcceptor, Arc<Renewed>), TlsError> {
     let renewed = Arc::new(Renewed {
         shown: ArcSwap::from_pointee(whole(files)?),
     });
