@@ -6,6 +6,7 @@ mod clients;
 mod database;
 mod hostile;
 mod limits;
+mod operator;
 mod people;
 mod raw;
 mod routing;
