@@ -1,0 +1,118 @@
+//! A mirror that hangs, or sends next to nothing, is given up in bounded time and with words.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use holt_tests::mirror::Way;
+
+use super::{DATE, JOB, Scene, WIKI, words};
+
+const OFTEN: usize = 100;
+/// Faster than the floor's window, so it is never silent.
+const NOW_AND_THEN: Duration = Duration::from_millis(50);
+
+/// Impatient, for a floor of ten kilobytes a second over less than half a second.
+const IMPATIENT: [&str; 8] = [
+    WIKI,
+    JOB,
+    "--speed-limit",
+    "10kB",
+    "--speed-time",
+    "400ms",
+    "--list-within",
+    "5s",
+];
+
+#[tokio::test]
+async fn a_file_that_trickles_is_given_up_and_what_came_is_kept() -> Result<()> {
+    for way in [Way::Slow(1, NOW_AND_THEN), Way::Mute] {
+        let scene = Scene::new()?;
+        let ways = std::iter::repeat_n(way.clone(), OFTEN);
+        scene.mirror.answer_next(&Scene::path(), ways);
+        let begun = Instant::now();
+        let output = scene.run(&IMPATIENT).await?;
+        let expected = match way {
+            Way::Mute => "did not answer within 400ms",
+            _ => "the mirror is too slow",
+        };
+        scene.is_refused(&output, 69, expected)?;
+        ensure!(words(&output).contains("another --mirror"));
+        ensure!(begun.elapsed() < Duration::from_secs(20));
+        // It is better again.
+        let output = scene.fetch([]).await?;
+        scene.is_right(&output)?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn slow_is_not_too_slow_above_the_floor() -> Result<()> {
+    let scene = Scene::new()?;
+    // Twice the floor and more; the whole takes several windows.
+    let way = Way::Slow(10_000, NOW_AND_THEN);
+    scene.mirror.answer_next(&Scene::path(), [way]);
+    let output = scene.run(&IMPATIENT).await?;
+    scene.is_right(&output)?;
+    let said = words(&output);
+    ensure!(!said.contains("trying again"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_byte_each_time_is_no_progress() -> Result<()> {
+    let scene = Scene::new()?;
+    let output = scene.fetch(std::iter::repeat_n(Way::Cut(1), 20)).await?;
+    scene.is_refused(&output, 69, "3 tries in a row brought too little")?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_list_is_waited_for_without_end() -> Result<()> {
+    let folder = format!("{WIKI}/");
+    let status = format!("{WIKI}/{DATE}/dumpstatus.json");
+    for (path, way, expected) in [
+        (&folder, Way::Slow(1, NOW_AND_THEN), "too slow"),
+        (&folder, Way::Mute, "did not answer within"),
+        (&status, Way::Slow(1, NOW_AND_THEN), "too slow"),
+        // Never too slow, and never at its end.
+        (
+            &status,
+            Way::Endless(1000, NOW_AND_THEN),
+            "did not come within 1s",
+        ),
+        (
+            &status,
+            Way::Endless(10 << 20, NOW_AND_THEN),
+            "too large for a list",
+        ),
+    ] {
+        let scene = Scene::new()?;
+        let ways = std::iter::repeat_n(way.clone(), OFTEN);
+        scene.mirror.answer_next(path, ways);
+        let mut arguments = IMPATIENT;
+        arguments[7] = "1s";
+        let begun = Instant::now();
+        let output = scene.run(&arguments).await?;
+        scene
+            .is_refused(&output, 69, expected)
+            .map_err(|error| error.context(format!("{path} {way:?}")))?;
+        ensure!(begun.elapsed() < Duration::from_secs(30), "{way:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn sums_that_do_not_come_are_not_waited_for_either() -> Result<()> {
+    let scene = Scene::new()?;
+    // The list has no checksum, and the list of them hangs.
+    let list = serde_json::json!({ "jobs": { JOB: { "status": "done", "files": {
+        super::NAME: { "size": scene.content.len() } } } } });
+    scene.mirror.list(WIKI, DATE, &list);
+    let sums = format!("{WIKI}/{DATE}/{WIKI}-{DATE}-sha1sums.txt");
+    scene.mirror.put(&sums, b"no matter");
+    scene
+        .mirror
+        .answer_next(&sums, std::iter::repeat_n(Way::Mute, OFTEN));
+    let output = scene.run(&IMPATIENT).await?;
+    scene.is_refused(&output, 69, "did not answer within")
+}
