@@ -86,10 +86,14 @@ impl Fetch {
             let _ = write!(std::io::stdout(), "{}", listing(&wiki, &date, &jobs));
             return Ok(());
         }
-        let into = self
-            .to
-            .or_else(|| next::mounted_directory(&settings))
-            .unwrap_or_else(|| settings.data_dir.path().join("dumps"));
+        let into = match self.to.or_else(|| next::mounted_directory(&settings)) {
+            Some(into) => into,
+            None => {
+                // Closed to others, as ever.
+                settings.data_dir.prepare()?;
+                settings.data_dir.path().join("dumps")
+            }
+        };
         let request = Request {
             wiki,
             date: self.date,

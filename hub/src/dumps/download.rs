@@ -81,14 +81,13 @@ async fn until_right(
     let mut fruitless = Fruitless::new(mirror.patience(), part.length());
     let mut wrong = 0;
     loop {
-        let (reason, pause) = match attempt(mirror, wanted, part, progress).await? {
+        let (reason, pause) = match attempt(mirror, wanted, part, &mut fruitless, progress).await? {
             Try::Whole => {
-                progress.say("Checking");
-                if part.sum(&wanted.sum).await? == wanted.sum.text() {
+                if part.sum(&wanted.sum, progress).await? == wanted.sum.text() {
                     return Ok(());
                 }
                 part.empty()?;
-                fruitless.begin_anew();
+                fruitless.forget();
                 wrong += 1;
                 if wrong >= WRONG {
                     return Err(DumpsError::Wrong(format!(
@@ -108,14 +107,19 @@ async fn until_right(
         };
         let length = part.length();
         let in_a_row = fruitless.after(length);
-        if in_a_row >= tries {
-            return Err(DumpsError::Mirror(format!(
-                "{}: {reason}; {tries} tries in a row brought too little. {length} of {} bytes are kept; run the same again later, or try another --mirror",
-                wanted.path, wanted.size
-            )));
-        }
-        progress.say(&format!("{reason}; trying again"));
-        tokio::time::sleep(pause.unwrap_or_else(|| pause_before(in_a_row))).await;
+        let is_enough = if in_a_row >= tries {
+            format!("{tries} tries in a row brought too little")
+        } else if fruitless.beginnings() > tries {
+            format!("it was begun {} times and cannot be taken up", tries + 1)
+        } else {
+            progress.say(&format!("{reason}; trying again"));
+            tokio::time::sleep(pause.unwrap_or_else(|| pause_before(in_a_row))).await;
+            continue;
+        };
+        return Err(DumpsError::Mirror(format!(
+            "{}: {reason}; {is_enough}. {length} of {} bytes are kept; run the same again later, or try another --mirror",
+            wanted.path, wanted.size
+        )));
     }
 }
 
@@ -124,6 +128,7 @@ async fn attempt(
     mirror: &Mirror,
     wanted: &Wanted,
     part: &mut Part,
+    fruitless: &mut Fruitless,
     progress: &dyn Progress,
 ) -> Result<Try, DumpsError> {
     let known = part.version()?.filter(|known| {
@@ -181,6 +186,9 @@ async fn attempt(
             }
         },
     };
+    if from == 0 {
+        fruitless.begins();
+    }
     receive(mirror, answer, from, wanted, part, progress).await
 }
 

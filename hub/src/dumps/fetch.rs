@@ -62,6 +62,9 @@ pub async fn fetch(
     add_sums(mirror, &request.wiki, &date, &mut files).await?;
 
     let folder = request.into.join(request.wiki.as_str()).join(&date);
+    if let Some(above) = request.into.parent() {
+        std::fs::create_dir_all(above).map_err(disk(above))?;
+    }
     make_open(&folder).map_err(disk(&folder))?;
     let _lock = lock(&folder, progress).await?;
 
@@ -69,7 +72,7 @@ pub async fn fetch(
     let mut had = 0;
     for file in files {
         let file = wanted_of(&request.wiki, &date, &folder, file)?;
-        if is_there(&file, progress).await? {
+        if is_right(&file.target, file.size, &file.sum, progress).await? {
             part::clear(&file.target)?;
             had += 1;
         } else {
@@ -91,17 +94,6 @@ pub async fn fetch(
         files: count + had,
         had,
     })
-}
-
-/// Whether a file is there and right. Only one that may be is worth a line.
-async fn is_there(file: &Wanted, progress: &dyn Progress) -> Result<bool, DumpsError> {
-    if std::fs::symlink_metadata(&file.target).is_ok_and(|found| found.len() == file.size) {
-        progress.say(&format!(
-            "Checking {}, which is there",
-            name_of(&file.target)
-        ));
-    }
-    is_right(&file.target, file.size, &file.sum).await
 }
 
 /// Refuses what the disk has no room for. What is there of a file needs no room again.
@@ -128,7 +120,7 @@ fn has_room(folder: &Path, wanted: &[Wanted]) -> Result<(), DumpsError> {
     Ok(())
 }
 
-/// Makes a folder and those above it, such that notebooks, who are somebody else, can look in, whatever our mask is.
+/// Makes a folder and those above it that are missing, such that notebooks, who are somebody else, can look in, whatever our mask is.
 fn make_open(folder: &Path) -> std::io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -190,8 +182,18 @@ fn chosen(
         for file in &job.files {
             let is_meant =
                 request.only.is_empty() || request.only.iter().any(|part| file.name.contains(part));
-            if is_meant && !files.contains(file) {
-                files.push(file.clone());
+            if !is_meant {
+                continue;
+            }
+            match files.iter().find(|known| known.name == file.name) {
+                None => files.push(file.clone()),
+                Some(known) if known.agrees_with(file) => {}
+                Some(_) => {
+                    return Err(DumpsError::Wrong(format!(
+                        "{}: the mirror's list has two sizes or checksums of it; try another --mirror",
+                        file.name
+                    )));
+                }
             }
         }
     }

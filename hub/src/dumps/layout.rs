@@ -83,6 +83,18 @@ pub struct DumpFile {
     pub sum: Option<Sum>,
 }
 
+impl DumpFile {
+    /// Whether two entries of one name can mean the same file.
+    pub(super) fn agrees_with(&self, other: &Self) -> bool {
+        let is_one_sum = match (&self.sum, &other.sum) {
+            (Some(Sum::Sha1(one)), Some(Sum::Sha1(other)))
+            | (Some(Sum::Md5(one)), Some(Sum::Md5(other))) => one == other,
+            _ => true,
+        };
+        self.size == other.size && is_one_sum
+    }
+}
+
 /// A checksum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sum {

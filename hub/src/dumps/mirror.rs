@@ -69,6 +69,11 @@ impl Mirror {
         let client = Client::builder()
             .user_agent(agent)
             .connect_timeout(CONNECT)
+            // What is packed stays packed, whatever a mirror calls it.
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
             .redirect(Policy::custom(|attempt| match refusal_of(&attempt) {
                 Some(reason) => attempt.error(reason),
                 None => attempt.follow(),

@@ -57,9 +57,9 @@ fn disk(path: &Path) -> impl Fn(std::io::Error) -> DumpsError {
                 cause.kind(),
                 "the disk is full; free some space and run the same again: what is there already is kept",
             ),
-            ErrorKind::ReadOnlyFilesystem => std::io::Error::new(
+            ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => std::io::Error::new(
                 cause.kind(),
-                "nothing can be written there; give another place with --to",
+                "this user may not write there; give another place with --to, or run it as whom it belongs to",
             ),
             _ => cause,
         };

@@ -66,12 +66,13 @@ impl Pace {
     }
 }
 
-/// Tries in a row that brought nothing worth counting.
+/// Tries in a row that brought nothing worth counting, and how often all had to be sent again.
 #[derive(Debug)]
 pub(super) struct Fruitless {
     least: u64,
     most: u64,
     tries: u32,
+    beginnings: u32,
 }
 
 impl Fruitless {
@@ -81,6 +82,7 @@ impl Fruitless {
             least: patience.least(),
             most: length,
             tries: 0,
+            beginnings: 0,
         }
     }
 
@@ -96,9 +98,20 @@ impl Fruitless {
         self.tries
     }
 
-    /// What was there is thrown away, so coming back to it is no news but the way from nothing is.
-    pub(super) fn begin_anew(&mut self) {
+    /// The mirror sends from the first byte on.
+    pub(super) fn begins(&mut self) {
+        self.beginnings += 1;
+    }
+
+    /// How often it did since [`Self::forget`]. Each time may come further than the one before, and would never count as fruitless.
+    pub(super) fn beginnings(&self) -> u32 {
+        self.beginnings
+    }
+
+    /// Nothing of the file is there, and that is no fault of the transfer.
+    pub(super) fn forget(&mut self) {
         self.most = 0;
+        self.beginnings = 0;
     }
 }
 

@@ -8,6 +8,9 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use md5::{Digest, Md5};
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -16,10 +19,12 @@ use serde::{Deserialize, Serialize};
 use sha1::Sha1;
 
 use super::layout::Sum;
-use super::{DumpsError, disk};
+use super::{DumpsError, Progress, disk};
 
 /// The longest note that is read.
 const NOTE_BYTES: u64 = 64 << 10;
+/// Between two looks how far a checksum is.
+const LOOK: Duration = Duration::from_millis(250);
 /// How often a name may lead elsewhere after the lock before somebody must be playing with us.
 const LOOKS: u32 = 16;
 
@@ -114,9 +119,14 @@ impl Part {
     }
 
     /// What its content comes to.
-    pub(super) async fn sum(&self, kind: &Sum) -> Result<String, DumpsError> {
+    pub(super) async fn sum(
+        &self,
+        kind: &Sum,
+        progress: &dyn Progress,
+    ) -> Result<String, DumpsError> {
         let file = self.file.try_clone().map_err(disk(&self.path))?;
-        sum_of(file, kind).await.map_err(disk(&self.path))
+        let summed = sum_of(file, kind, progress).await;
+        summed.map_err(disk(&self.path))
     }
 
     /// Gives it its name, readable for all, once it is on the disk.
@@ -159,7 +169,12 @@ pub(super) fn room_of(target: &Path, size: u64) -> u64 {
 }
 
 /// Whether the file at its own name has this size and checksum.
-pub(super) async fn is_right(target: &Path, size: u64, sum: &Sum) -> Result<bool, DumpsError> {
+pub(super) async fn is_right(
+    target: &Path,
+    size: u64,
+    sum: &Sum,
+    progress: &dyn Progress,
+) -> Result<bool, DumpsError> {
     let found = std::fs::symlink_metadata(target);
     if found.as_ref().is_ok_and(std::fs::Metadata::is_dir) {
         let cause = std::io::Error::other("is a folder, where a file shall be; move it away");
@@ -169,7 +184,11 @@ pub(super) async fn is_right(target: &Path, size: u64, sum: &Sum) -> Result<bool
         return Ok(false);
     }
     let file = open_plain(target, OFlags::RDONLY).map_err(disk(target))?;
-    Ok(sum_of(file, sum).await.map_err(disk(target))? == sum.text())
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    progress.begin(&name, size);
+    let summed = sum_of(file, sum, progress).await;
+    progress.end();
+    Ok(summed.map_err(disk(target))? == sum.text())
 }
 
 fn names(target: &Path) -> (PathBuf, PathBuf) {
@@ -237,18 +256,27 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
     })
 }
 
-/// The checksum of a file.
-async fn sum_of(file: File, kind: &Sum) -> std::io::Result<String> {
+/// The checksum of a file, which is read from its beginning while the bar moves.
+async fn sum_of(file: File, kind: &Sum, progress: &dyn Progress) -> std::io::Result<String> {
     let is_sha1 = matches!(kind, Sum::Sha1(_));
-    tokio::task::spawn_blocking(move || match is_sha1 {
-        true => digest::<Sha1>(&file),
-        false => digest::<Md5>(&file),
-    })
-    .await
-    .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+    progress.say("Checking");
+    let read = Arc::new(AtomicU64::new(0));
+    let reading = Arc::clone(&read);
+    let mut summing = tokio::task::spawn_blocking(move || match is_sha1 {
+        true => digest::<Sha1>(&file, &reading),
+        false => digest::<Md5>(&file, &reading),
+    });
+    loop {
+        tokio::select! {
+            summed = &mut summing => {
+                return summed.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+            }
+            () = tokio::time::sleep(LOOK) => progress.at(read.load(Ordering::Relaxed)),
+        }
+    }
 }
 
-fn digest<D: Digest>(file: &File) -> std::io::Result<String> {
+fn digest<D: Digest>(file: &File, read: &AtomicU64) -> std::io::Result<String> {
     let mut sum = D::new();
     let mut buffer = vec![0; 1 << 18];
     let mut place = 0;
@@ -258,6 +286,7 @@ fn digest<D: Digest>(file: &File) -> std::io::Result<String> {
             count => {
                 sum.update(&buffer[..count]);
                 place += count as u64;
+                read.store(place, Ordering::Relaxed);
             }
         }
     }

@@ -42,7 +42,7 @@ async fn fetch(hub: &Hub, mirror: &Mirror, date: &str) -> Result<String> {
 async fn what_was_fetched_is_read_in_a_notebook_by_doing_what_was_said() -> Result<()> {
     docker::engine_answers().await?;
     let packed = TempDir::new()?;
-    pack(packed.path(), "simplewiki", "bz2", &[0..40]).await?;
+    pack(packed.path(), "simplewiki", "bz2", &[0..40, 40..80]).await?;
     let name = "simplewiki-20260101-pages-articles1.xml-p1p40.bz2";
     let content = std::fs::read(packed.path().join("simplewiki/20260101").join(name))?;
     let mirror = Mirror::start()?;

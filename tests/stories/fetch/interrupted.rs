@@ -207,6 +207,23 @@ async fn a_disk_that_fills_up_meanwhile_is_one_clear_line_and_the_rest_comes_lat
 }
 
 #[tokio::test]
+async fn a_disk_that_cannot_be_written_is_told_with_what_to_do() -> Result<()> {
+    let scene = Scene::new()?;
+    let _disk = Disk::below(&scene, 400)?;
+    let place = scene.to.path();
+    let options = ["-o", "remount,ro"];
+    ensure!(
+        Command::new("mount")
+            .args(options)
+            .arg(place)
+            .status()?
+            .success()
+    );
+    let output = scene.fetch([]).await?;
+    scene.is_refused(&output, 74, "give another place with --to")
+}
+
+#[tokio::test]
 async fn a_disk_without_room_for_the_first_byte_leaves_nothing() -> Result<()> {
     let scene = Scene::new()?;
     let disk = Disk::below(&scene, 400)?;

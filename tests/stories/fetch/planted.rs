@@ -199,6 +199,25 @@ impl Scene {
 }
 
 #[tokio::test]
+async fn two_entries_of_one_name_that_disagree_are_no_file() -> Result<()> {
+    let scene = Scene::new()?;
+    let entry = |sum: &str| json!({ "size": scene.content.len(), "sha1": sum.repeat(20) });
+    let job = |sum| json!({ "status": "done", "files": { NAME: entry(sum) } });
+    let list = json!({ "jobs": { JOB: job("ab"), "samedump": job("ab"), "otherdump": job("cd") } });
+    scene.mirror.list(WIKI, DATE, &list);
+    let output = scene.run(&[WIKI, JOB, "otherdump"]).await?;
+    scene.is_refused(&output, 69, "two sizes or checksums")?;
+    ensure!(!scene.mirror.asked().contains(&Scene::path()));
+    // Those that agree are one file.
+    let output = scene.run(&[WIKI, JOB, "samedump"]).await?;
+    scene.is_refused(&output, 69, "its checksum was wrong 2 times")?;
+    let asked = scene.mirror.asked();
+    let times = asked.iter().filter(|asked| asked.contains(NAME)).count();
+    ensure!(times == 2, "{asked:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_entry_of_another_wiki_leads_nowhere() -> Result<()> {
     let scene = Scene::new()?;
     let list = json!({ "jobs": { JOB: { "status": "done", "files": {

@@ -67,6 +67,22 @@ async fn a_byte_each_time_is_no_progress() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_mirror_that_can_only_begin_anew_is_not_begun_for_ever() -> Result<()> {
+    let scene = Scene::new()?;
+    // Each comes further than the one before.
+    let ways = (1..100).map(|time| Way::WholeCut(time * 40_000));
+    let output = scene.fetch(ways).await?;
+    scene.is_refused(&output, 69, "it was begun 4 times and cannot be taken up")?;
+    let asked = scene.mirror.asked();
+    let times = asked
+        .iter()
+        .filter(|asked| asked.contains(super::NAME))
+        .count();
+    ensure!(times == 4, "{asked:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn no_list_is_waited_for_without_end() -> Result<()> {
     let folder = format!("{WIKI}/");
     let status = format!("{WIKI}/{DATE}/dumpstatus.json");

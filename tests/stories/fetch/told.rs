@@ -23,6 +23,7 @@ async fn in_a_log_progress_is_plain_lines() -> Result<()> {
     ensure!(lines[0] == format!("{NAME}, 4.00 MiB"), "{said}");
     let percents: Vec<u32> = lines
         .iter()
+        .take_while(|line| !line.contains("Checking"))
         .filter_map(|line| line.strip_suffix("%)")?.rsplit('(').next()?.parse().ok())
         .collect();
     ensure!((3..=4).contains(&percents.len()), "{said}");
@@ -104,6 +105,12 @@ async fn what_comes_next_depends_on_the_settings() -> Result<()> {
     }
     ensure!(!said.contains("\n[mount."), "{said}");
 
+    // Processes need no mount.
+    std::fs::write(&file, "[spawner]\nkind = \"process\"\n")?;
+    let said = words(&scene.fetch([]).await?);
+    let link = format!("sudo ln -sT {here} /public/dumps/public");
+    ensure!(said.contains(&link) && !said.contains("[mount."), "{said}");
+
     // These are, and nobody keeps the mount; and the folder is shut.
     std::fs::write(&file, mount("bind", &here.to_string()))?;
     std::fs::set_permissions(scene.to.path(), PermissionsExt::from_mode(0o700))?;
@@ -115,6 +122,28 @@ async fn what_comes_next_depends_on_the_settings() -> Result<()> {
     ] {
         ensure!(said.contains(expected), "no {expected:?} in {said}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_data_directory_stays_shut_and_what_is_for_notebooks_is_open() -> Result<()> {
+    let scene = Scene::new()?;
+    let mut command = scene.bare_command()?;
+    command.args([WIKI, JOB, "--mirror", &scene.mirror.url()]);
+    let output = ended(command).await?;
+    ensure!(output.status.success(), "{}", words(&output));
+    let data = scene.to.path().join("data");
+    for (path, expected) in [
+        ("", 0o700),
+        ("dumps", 0o755),
+        ("dumps/simplewiki", 0o755),
+        ("dumps/simplewiki/20260101", 0o755),
+        (&format!("dumps/{}", Scene::path()), 0o644),
+    ] {
+        let mode = std::fs::metadata(data.join(path))?.permissions().mode() & 0o777;
+        ensure!(mode == expected, "{path}: {mode:o}");
+    }
+    ensure!(std::fs::read(data.join("dumps").join(Scene::path()))? == scene.content);
     Ok(())
 }
 

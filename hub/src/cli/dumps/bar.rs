@@ -98,7 +98,8 @@ impl Progress for Bar {
         if !is_hidden {
             bar.enable_steady_tick(Duration::from_millis(250));
         }
-        *self.shown() = Shown { bar, plain };
+        let before = std::mem::replace(&mut *self.shown(), Shown { bar, plain });
+        before.bar.finish_and_clear();
         if is_hidden {
             self.line(&format!("{name}, {}", HumanBytes(size)));
         }

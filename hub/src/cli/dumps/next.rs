@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::super::node::how_to_run;
-use crate::config::{FILE_NAME, MountSettings, Settings};
+use crate::config::{FILE_NAME, MountSettings, Settings, SpawnerKind};
 use crate::node::{self, Condition, Status};
 
 /// Where notebooks look for dumps.
@@ -39,6 +39,18 @@ pub(super) fn steps(settings: &Settings, into: &Path, folder: &Path) -> String {
                 folder.display()
             ));
         }
+    }
+    let kind = settings.spawner.kind;
+    if kind != SpawnerKind::Docker && !is_same(into, Path::new(SEEN_AT)) {
+        let above = Path::new(SEEN_AT).parent().unwrap_or(Path::new("/"));
+        text.push_str(&format!(
+            "Notebooks that are processes of this machine, without Docker, need no mount: sudo mkdir -p {} && sudo ln -sT {} {SEEN_AT}\n",
+            above.display(),
+            into.display()
+        ));
+    }
+    if kind == SpawnerKind::Process {
+        return text.trim_end().to_owned();
     }
     let seen = folder.strip_prefix(into).unwrap_or(folder);
     let seen = Path::new(SEEN_AT).join(seen);
