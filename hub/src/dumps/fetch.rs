@@ -1,7 +1,6 @@
 //! Getting what was asked for: the list, the lock, room on the disk, then one file after the other.
 
 use std::fs::File;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -132,7 +131,7 @@ fn make_open(folder: &Path) -> std::io::Result<()> {
         Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => Err(cause),
         // Another run was faster.
         Err(_) => Ok(()),
-        Ok(()) => std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)),
+        Ok(()) => part::open_up(folder, 0o755),
     }
 }
 

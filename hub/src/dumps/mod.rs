@@ -57,6 +57,10 @@ fn disk(path: &Path) -> impl Fn(std::io::Error) -> DumpsError {
                 cause.kind(),
                 "the disk is full; free some space and run the same again: what is there already is kept",
             ),
+            ErrorKind::FileTooLarge => std::io::Error::new(
+                cause.kind(),
+                "this file system takes no file so large; give another place with --to",
+            ),
             ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => std::io::Error::new(
                 cause.kind(),
                 "this user may not write there; give another place with --to, or run it as whom it belongs to",

@@ -5,7 +5,7 @@
 //! others may have put one there.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,8 +61,13 @@ impl Part {
         let (path, note) = names(target);
         let file = open_locked(&path).map_err(disk(&path))?;
         let held = file.metadata().map_err(disk(&path))?;
-        // Whoever owns it could write to it later, under its name; another name of it would be written too.
-        if held.uid() != rustix::process::geteuid().as_raw() || held.nlink() != 1 {
+        // Whoever owns it could write to it later, under its name; another name of it would be written too. To whom the folder belongs
+        // can do as they like anyway, and some file systems know one owner only.
+        let folder = path.parent().map(std::fs::metadata).transpose();
+        let folder = folder.map_err(disk(&path))?.map(|folder| folder.uid());
+        let is_ours =
+            held.uid() == rustix::process::geteuid().as_raw() || folder == Some(held.uid());
+        if !is_ours || held.nlink() != 1 {
             let cause = std::io::Error::other(
                 "belongs to somebody else or has another name too; delete it and run the same again",
             );
@@ -80,7 +85,7 @@ impl Part {
     pub(super) fn version(&self) -> Result<Option<Version>, DumpsError> {
         let file = match open_plain(&self.note, OFlags::RDONLY) {
             Ok(file) => file,
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
             Err(cause) => return Err(disk(&self.note)(cause)),
         };
         let mut text = Vec::new();
@@ -132,14 +137,16 @@ impl Part {
     /// Gives it its name, readable for all, once it is on the disk.
     pub(super) fn finish(self, target: &Path) -> Result<(), DumpsError> {
         self.file.sync_all().map_err(disk(&self.path))?;
-        self.file
-            .set_permissions(PermissionsExt::from_mode(0o644))
-            .map_err(disk(&self.path))?;
+        open_up(&self.path, 0o644).map_err(disk(&self.path))?;
         std::fs::rename(&self.path, target).map_err(disk(target))?;
         if let Some(folder) = target.parent() {
-            File::open(folder)
-                .and_then(|folder| folder.sync_all())
-                .map_err(disk(folder))?;
+            match File::open(folder).and_then(|folder| folder.sync_all()) {
+                // Some file systems cannot, and keep names in order by themselves.
+                Err(cause) if cause.kind() != ErrorKind::InvalidInput => {
+                    return Err(disk(folder)(cause));
+                }
+                _ => {}
+            }
         }
         remove(&self.note)
     }
@@ -151,6 +158,17 @@ impl Part {
             let _ = std::fs::remove_file(&self.path);
             let _ = std::fs::remove_file(&self.note);
         }
+    }
+}
+
+/// Lets others read it. Where the file system knows no such thing, it stays as it is.
+pub(super) fn open_up(path: &Path, mode: u32) -> std::io::Result<()> {
+    if std::fs::metadata(path)?.permissions().mode() & mode & 0o555 == mode & 0o555 {
+        return Ok(());
+    }
+    match std::fs::set_permissions(path, PermissionsExt::from_mode(mode)) {
+        Err(cause) if cause.kind() != ErrorKind::PermissionDenied => Err(cause),
+        _ => Ok(()),
     }
 }
 
@@ -201,7 +219,7 @@ fn names(target: &Path) -> (PathBuf, PathBuf) {
 
 fn remove(path: &Path) -> Result<(), DumpsError> {
     match std::fs::remove_file(path) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(disk(path)(cause)),
+        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(disk(path)(cause)),
         _ => Ok(()),
     }
 }

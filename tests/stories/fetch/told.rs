@@ -26,7 +26,8 @@ async fn in_a_log_progress_is_plain_lines() -> Result<()> {
         .take_while(|line| !line.contains("Checking"))
         .filter_map(|line| line.strip_suffix("%)")?.rsplit('(').next()?.parse().ok())
         .collect();
-    ensure!((3..=4).contains(&percents.len()), "{said}");
+    // A megabyte apart, or more: as it came.
+    ensure!((2..=4).contains(&percents.len()), "{said}");
     ensure!(percents.is_sorted(), "{said}");
     for expected in [
         "the transfer broke off",
@@ -114,9 +115,11 @@ async fn what_comes_next_depends_on_the_settings() -> Result<()> {
     // These are, and nobody keeps the mount; and the folder is shut.
     std::fs::write(&file, mount("bind", &here.to_string()))?;
     std::fs::set_permissions(scene.to.path(), PermissionsExt::from_mode(0o700))?;
+    std::fs::set_permissions(scene.file(), PermissionsExt::from_mode(0o600))?;
     let said = words(&scene.fetch([]).await?);
     for expected in [
         &format!("chmod o+rx {here}"),
+        &format!("chmod o+r {here}/simplewiki/20260101/*"),
         "nobody keeps it up",
         "sudo holt node --data-dir",
     ] {

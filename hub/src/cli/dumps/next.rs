@@ -1,5 +1,6 @@
 //! What is to be done for notebooks to see what was got: they see shared files only through a mount.
 
+use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -33,15 +34,27 @@ pub(super) fn steps(settings: &Settings, into: &Path, folder: &Path) -> String {
         .ancestors()
         .take_while(|above| above.starts_with(into))
     {
-        if is_shut(folder) {
+        if is_shut(folder, 0o005) {
             text.push_str(&format!(
                 "Notebooks may not look into {0}: chmod o+rx {0}\n",
                 folder.display()
             ));
         }
     }
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_whole = |name: &OsStr| !name.as_encoded_bytes().starts_with(b".");
+    if files
+        .filter(|file| is_whole(&file.file_name()))
+        .any(|file| is_shut(&file.path(), 0o004))
+    {
+        text.push_str(&format!(
+            "Notebooks may not read all files there: chmod o+r {}/*\n",
+            folder.display()
+        ));
+    }
     let kind = settings.spawner.kind;
-    if kind != SpawnerKind::Docker && !is_same(into, Path::new(SEEN_AT)) {
+    let is_mounted = dumps_mount(settings).is_some();
+    if kind != SpawnerKind::Docker && !is_mounted && !is_same(into, Path::new(SEEN_AT)) {
         let above = Path::new(SEEN_AT).parent().unwrap_or(Path::new("/"));
         text.push_str(&format!(
             "Notebooks that are processes of this machine, without Docker, need no mount: sudo mkdir -p {} && sudo ln -sT {} {SEEN_AT}\n",
@@ -130,9 +143,9 @@ fn is_same(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// Whether it cannot be looked into by notebooks, who are somebody else.
-fn is_shut(folder: &Path) -> bool {
-    std::fs::metadata(folder).is_ok_and(|found| found.permissions().mode() & 0o005 != 0o005)
+/// Whether notebooks, who are somebody else, lack one of these rights.
+fn is_shut(path: &Path, rights: u32) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & rights != rights)
 }
 
 /// Whether a node says that this mount is there.
