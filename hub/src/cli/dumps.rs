@@ -81,7 +81,7 @@ impl Fetch {
         let mirror = Mirror::new(&self.mirror, settings.hub.contact.as_deref(), patience)?;
         let wiki = WikiName::parse(&self.wiki)?;
         if self.list {
-            let (date, jobs) = mirror.jobs(&wiki, &self.date, &[]).await?;
+            let (date, jobs) = mirror.jobs(&wiki, &self.date, &[], &Bar::new()).await?;
             // Nobody may be there to read it.
             let _ = write!(std::io::stdout(), "{}", listing(&wiki, &date, &jobs));
             return Ok(());
@@ -105,10 +105,11 @@ impl Fetch {
         let bar = Bar::new();
         let got = dumps::fetch(&mirror, &request, &bar).await?;
         bar.line(&format!(
-            "{} of {} {} are in {}{}",
+            "{} of {} {} {} in {}{}",
             super::exit::count(got.files, "file"),
             request.wiki.as_str(),
             got.date,
+            if got.files == 1 { "is" } else { "are" },
             got.folder.display(),
             match got.had {
                 0 => String::new(),

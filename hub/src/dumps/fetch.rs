@@ -55,10 +55,10 @@ pub async fn fetch(
     progress: &dyn Progress,
 ) -> Result<Got, DumpsError> {
     let (date, jobs) = mirror
-        .jobs(&request.wiki, &request.date, &request.jobs)
+        .jobs(&request.wiki, &request.date, &request.jobs, progress)
         .await?;
     let mut files = chosen(request, &date, &jobs, progress)?;
-    add_sums(mirror, &request.wiki, &date, &mut files).await?;
+    add_sums(mirror, &request.wiki, &date, &mut files, progress).await?;
 
     let folder = request.into.join(request.wiki.as_str()).join(&date);
     if let Some(above) = request.into.parent() {
@@ -212,6 +212,7 @@ async fn add_sums(
     wiki: &WikiName,
     date: &str,
     files: &mut [DumpFile],
+    progress: &dyn Progress,
 ) -> Result<(), DumpsError> {
     for kind in ["sha1sums", "md5sums"] {
         if files.iter().all(|file| file.sum.is_some()) {
@@ -219,7 +220,7 @@ async fn add_sums(
         }
         let wiki = wiki.as_str();
         let path = format!("{wiki}/{date}/{wiki}-{date}-{kind}.txt");
-        let Some(text) = mirror.list(&path).await? else {
+        let Some(text) = mirror.list(&path, progress).await? else {
             continue;
         };
         let known = sums(&String::from_utf8_lossy(&text));

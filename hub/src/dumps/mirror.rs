@@ -9,9 +9,9 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use tokio::time::{timeout, timeout_at};
 use url::Url;
 
-use super::DumpsError;
 use super::layout::{self, Job, WikiName, printable};
 use super::pace::{Pace, Patience};
+use super::{DumpsError, Progress};
 
 /// The largest list that is read; that of the largest wiki is a few hundred kilobytes.
 const LIST_BYTES: usize = 16 << 20;
@@ -162,6 +162,7 @@ impl Mirror {
         wiki: &WikiName,
         date: &str,
         wanted: &[String],
+        progress: &dyn Progress,
     ) -> Result<(String, Vec<Job>), DumpsError> {
         let name = wiki.as_str();
         if date != "latest" {
@@ -170,7 +171,7 @@ impl Mirror {
                     "{date:?} is no date of a dump; write for example --date 20260101, or latest"
                 )));
             }
-            let Some(jobs) = self.jobs_of(wiki, date).await? else {
+            let Some(jobs) = self.jobs_of(wiki, date, progress).await? else {
                 return Err(DumpsError::Absent(format!(
                     "{}{name}/{date}/ has no dump; `holt dumps fetch {name} --list` shows the latest",
                     self.base
@@ -178,7 +179,7 @@ impl Mirror {
             };
             return Ok((date.to_owned(), jobs));
         }
-        let Some(page) = self.list(&format!("{name}/")).await? else {
+        let Some(page) = self.list(&format!("{name}/"), progress).await? else {
             return Err(DumpsError::Absent(format!(
                 "{} has no wiki {name}; its database name is wanted, such as simplewiki",
                 self.base
@@ -186,7 +187,7 @@ impl Mirror {
         };
         let dates = layout::dates(&String::from_utf8_lossy(&page));
         for date in dates.iter().take(DATES) {
-            let Some(jobs) = self.jobs_of(wiki, date).await? else {
+            let Some(jobs) = self.jobs_of(wiki, date, progress).await? else {
                 continue;
             };
             let is_done = |name: &String| jobs.iter().any(|job| job.name == *name && job.is_done());
@@ -200,16 +201,25 @@ impl Mirror {
         )))
     }
 
-    async fn jobs_of(&self, wiki: &WikiName, date: &str) -> Result<Option<Vec<Job>>, DumpsError> {
+    async fn jobs_of(
+        &self,
+        wiki: &WikiName,
+        date: &str,
+        progress: &dyn Progress,
+    ) -> Result<Option<Vec<Job>>, DumpsError> {
         let path = format!("{}/{date}/dumpstatus.json", wiki.as_str());
-        match self.list(&path).await? {
+        match self.list(&path, progress).await? {
             Some(text) => layout::jobs(wiki, date, &text).map(Some),
             None => Ok(None),
         }
     }
 
     /// A small file, tried a few times; none where there is none.
-    pub(super) async fn list(&self, path: &str) -> Result<Option<Vec<u8>>, DumpsError> {
+    pub(super) async fn list(
+        &self,
+        path: &str,
+        progress: &dyn Progress,
+    ) -> Result<Option<Vec<u8>>, DumpsError> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -228,6 +238,7 @@ impl Mirror {
                     self.base
                 )));
             }
+            progress.say(&format!("{}{path}: {reason}; trying again", self.base));
             tokio::time::sleep(pause.unwrap_or_else(|| pause_before(tries))).await;
         }
     }

@@ -113,6 +113,10 @@ async fn no_list_is_waited_for_without_end() -> Result<()> {
             .is_refused(&output, 69, expected)
             .map_err(|error| error.context(format!("{path} {way:?}")))?;
         ensure!(begun.elapsed() < Duration::from_secs(30), "{way:?}");
+        // Whoever waits is told why, but for what is no use to try again.
+        let said = words(&output);
+        let is_told = said.matches("; trying again").count() == 3;
+        ensure!(is_told || expected == "too large for a list", "{said}");
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ async fn in_a_log_progress_is_plain_lines() -> Result<()> {
         "; trying again",
         "  Checking",
         &format!("  {NAME} is there and right"),
-        "1 file of simplewiki 20260101 are in",
+        "1 file of simplewiki 20260101 is in",
     ] {
         ensure!(said.contains(expected), "no {expected:?} in {said}");
     }
