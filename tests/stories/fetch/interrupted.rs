@@ -1,7 +1,7 @@
 //! Killed anywhere, two at once, no room: the next run ends with the right file.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -19,7 +19,7 @@ async fn killed_while_it_writes_again_and_again_it_comes_to_its_end() -> Result<
     let mut length = 0;
     for _ in 0..8 {
         scene.mirror.answer_next(&Scene::path(), [FLOW]);
-        let mut run = scene.command(&[WIKI, JOB])?.spawn()?;
+        let mut run = scene.command(&[WIKI, JOB])?.stderr(Stdio::null()).spawn()?;
         length = scene.part_has(length + 1).await?;
         run.kill().await?;
         ensure!(!scene.file().exists(), "a file is there");
@@ -107,7 +107,7 @@ async fn a_lock_that_somebody_deletes_lets_no_two_write_one_file() -> Result<()>
 async fn several_runs_of_which_one_is_killed_end_with_one_right_file() -> Result<()> {
     let scene = Scene::of(Mirror::start()?, 1_000_000)?;
     scene.mirror.answer_next(&Scene::path(), [FLOW]);
-    let mut first = scene.command(&[WIKI, JOB])?.spawn()?;
+    let mut first = scene.command(&[WIKI, JOB])?.stderr(Stdio::null()).spawn()?;
     scene.part_has(10_000).await?;
     let waiting = [(); 3].map(|()| scene.run(&[WIKI, JOB]));
     let kill = async {

@@ -6,7 +6,7 @@ mod slow;
 mod told;
 
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -179,7 +179,7 @@ async fn a_killed_run_is_taken_up_and_a_changed_file_is_not() -> Result<()> {
     scene
         .mirror
         .answer_next(&path, std::iter::once(Way::Cut(120_000)).chain(busy));
-    let mut run = scene.command(&[WIKI, JOB])?.spawn()?;
+    let mut run = scene.command(&[WIKI, JOB])?.stderr(Stdio::null()).spawn()?;
     scene.part_has(120_000).await?;
     run.kill().await?;
     let output = scene.fetch([]).await?;

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use holt_tests::mirror::{Mirror, Way};
+use rand::Rng;
+use rand::RngExt;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -231,4 +233,51 @@ async fn an_entry_of_another_wiki_leads_nowhere() -> Result<()> {
     scene.mirror.list(WIKI, DATE, &list);
     let output = scene.run(&[WIKI, JOB, "--date", DATE]).await?;
     scene.is_refused(&output, 69, "has no files in the mirror's list")
+}
+
+/// Any way but those that only take time.
+fn any_way(dice: &mut impl Rng, size: usize) -> Way {
+    let bytes = dice.random_range(1..size);
+    match dice.random_range(0..12) {
+        0 | 1 => Way::Cut(bytes),
+        2 => Way::Short(bytes),
+        3 => Way::SaysMore(bytes),
+        4 => Way::Longer(bytes),
+        5 => Way::Whole,
+        6 => Way::WholeCut(bytes),
+        7 => Way::OtherRange,
+        8 => Way::Corrupt,
+        9 => Way::Status(503),
+        10 => Way::Elsewhere(format!("/dumps/{}", Scene::path())),
+        _ => Way::Right,
+    }
+}
+
+/// Twenty mirrors throw dice; each run ends with the right file or with none, and an honest mirror then gives the right one.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_row_of_lies_makes_a_wrong_file() -> Result<()> {
+    let rounds = (0..20).map(|_| async {
+        let scene = Scene::new()?;
+        let ways: Vec<Way> = {
+            let mut dice = rand::rng();
+            let count = dice.random_range(2..12);
+            (0..count)
+                .map(|_| any_way(&mut dice, scene.content.len()))
+                .collect()
+        };
+        let told = format!("{ways:?}");
+        let output = scene.fetch(ways).await?;
+        if output.status.success() {
+            scene.is_right(&output)
+        } else {
+            scene.is_refused(&output, 69, "another --mirror")
+        }
+        .with_context(|| told.clone())?;
+        let output = scene.fetch([]).await?;
+        scene.is_right(&output).context(told)
+    });
+    for round in futures_util::future::join_all(rounds).await {
+        round?;
+    }
+    Ok(())
 }

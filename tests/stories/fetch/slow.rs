@@ -11,14 +11,14 @@ const OFTEN: usize = 100;
 /// Faster than the floor's window, so it is never silent.
 const NOW_AND_THEN: Duration = Duration::from_millis(50);
 
-/// Impatient, for a floor of ten kilobytes a second over less than half a second.
+/// Impatient, for a floor of ten kilobytes a second over a second.
 const IMPATIENT: [&str; 8] = [
     WIKI,
     JOB,
     "--speed-limit",
     "10kB",
     "--speed-time",
-    "400ms",
+    "1s",
     "--list-within",
     "5s",
 ];
@@ -32,7 +32,7 @@ async fn a_file_that_trickles_is_given_up_and_what_came_is_kept() -> Result<()> 
         let begun = Instant::now();
         let output = scene.run(&IMPATIENT).await?;
         let expected = match way {
-            Way::Mute => "did not answer within 400ms",
+            Way::Mute => "did not answer within 1s",
             _ => "the mirror is too slow",
         };
         scene.is_refused(&output, 69, expected)?;
@@ -48,8 +48,8 @@ async fn a_file_that_trickles_is_given_up_and_what_came_is_kept() -> Result<()> 
 #[tokio::test]
 async fn slow_is_not_too_slow_above_the_floor() -> Result<()> {
     let scene = Scene::new()?;
-    // Twice the floor and more; the whole takes several windows.
-    let way = Way::Slow(10_000, NOW_AND_THEN);
+    // Several times the floor; the whole takes several windows.
+    let way = Way::Slow(4000, NOW_AND_THEN);
     scene.mirror.answer_next(&Scene::path(), [way]);
     let output = scene.run(&IMPATIENT).await?;
     scene.is_right(&output)?;
@@ -94,7 +94,7 @@ async fn no_list_is_waited_for_without_end() -> Result<()> {
         (
             &status,
             Way::Endless(1000, NOW_AND_THEN),
-            "did not come within 1s",
+            "did not come within 2s",
         ),
         (
             &status,
@@ -106,7 +106,7 @@ async fn no_list_is_waited_for_without_end() -> Result<()> {
         let ways = std::iter::repeat_n(way.clone(), OFTEN);
         scene.mirror.answer_next(path, ways);
         let mut arguments = IMPATIENT;
-        arguments[7] = "1s";
+        arguments[7] = "2s";
         let begun = Instant::now();
         let output = scene.run(&arguments).await?;
         scene
