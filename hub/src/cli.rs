@@ -95,10 +95,10 @@ enum Command {
     Hub(roles::HubArgs),
     /// Role: the proxy, when something else supervises.
     Proxy(Box<holt_proxy::cli::Args>),
-    /// Role: the replica gateway, when something else supervises.
+    /// Role: the replica gateway, when something else supervises; and commands for one that runs.
     ///
     /// Carries queries of notebooks to the wiki replicas; see [replicas] in the settings.
-    Replicas(Place),
+    Replicas(replicas::ReplicasArgs),
     /// Role: keep the mounts of `[mount.<name>]`. Needs the rights of root, and runs beside a hub that has none.
     ///
     /// Each mount is watched, taken away when it is ill and mounted again. When this ends, mounts stay; --unmount takes them away.
@@ -195,7 +195,7 @@ impl Command {
             Self::Dumps(dumps) => dumps.run().await,
             Self::Hub(arguments) => roles::hub(arguments).await,
             Self::Proxy(arguments) => roles::proxy(*arguments).await,
-            Self::Replicas(place) => replicas::run(place).await,
+            Self::Replicas(arguments) => replicas::run(arguments).await,
             Self::Node(arguments) => node::run(arguments).await,
             Self::NodeHand => Ok(crate::node::hand()?),
         }

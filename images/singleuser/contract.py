@@ -92,6 +92,46 @@ def pwb_finds_its_settings():
     expect(printed.split()[-2:] == ["/srv/paws", "test"], printed)
 
 
+def packed_dumps_are_read():
+    import bz2
+
+    import mwparserfromhell
+    import mwxml
+    import zstandard
+    from lxml import etree
+    from mwtypes.files import reader
+
+    page = "<page><title>Rook</title><ns>0</ns><id>1</id><revision><id>2</id><timestamp>2026-01-01T00:00:00Z</timestamp>{}</revision></page>"
+    text = "<text>A [[bird]] in [[Ötztal|a valley]]. ü</text>"
+    export = "http://www.mediawiki.org/xml/export-0.11/"
+    site = "<siteinfo><sitename>Wikipedia</sitename><dbname>testwiki</dbname><namespaces><namespace key='0' /></namespaces></siteinfo>"
+    dump = f'<mediawiki xmlns="{export}" version="0.11" xml:lang="en">{site}{page.format(text)}</mediawiki>'
+    with tempfile.TemporaryDirectory() as folder:
+        plain = f"{folder}/pages.xml"
+        with open(plain, "w", encoding="utf-8") as file:
+            file.write(dump)
+        run("bzip2", "--keep", plain)
+        run("7z", "a", "-bd", f"{plain}.7z", plain)
+        run("zstd", "--quiet", plain)
+        # By programs, as in a terminal.
+        for command in (["bzip2", "-dc", f"{plain}.bz2"], ["7z", "e", "-so", f"{plain}.7z"], ["zstd", "-dc", f"{plain}.zst"]):
+            done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+            expect(done.stdout == dump.encode(), f"{command[0]} gives {done.stdout[:80]}")
+        # In Python, without unpacking to the disk.
+        with open(f"{plain}.zst", "rb") as file, zstandard.open(file, "rt", encoding="utf-8") as opened:
+            by_zstandard = opened.read()
+        with bz2.open(f"{plain}.bz2", "rt", encoding="utf-8") as opened:
+            expect(opened.read() == by_zstandard == dump, "bz2 or zstandard gives something else")
+        for ending in ("bz2", "7z"):
+            with reader(f"{plain}.{ending}") as opened:
+                found = [(page.title, revision.text) for page in mwxml.Dump.from_file(opened) for revision in page]
+            expect([title for title, _ in found] == ["Rook"], f"{ending}: {found}")
+            links = [str(link.title) for link in mwparserfromhell.parse(found[0][1]).filter_wikilinks()]
+            expect(links == ["bird", "Ötztal"], f"{ending}: {links}")
+        titles = [element.text for _, element in etree.iterparse(f"{plain}", tag=f"{{{export}}}title")]
+        expect(titles == ["Rook"], repr(titles))
+
+
 def a_figure_is_drawn():
     script = "import matplotlib; matplotlib.use('agg'); import matplotlib.pyplot as p; p.plot([1, 2]); p.savefig('/tmp/contract.png')"
     run(sys.executable, "-c", script)

@@ -78,6 +78,16 @@ fn a_result_that_is_too_large_is_cut_with_a_word() {
 }
 
 #[test]
+fn rows_come_while_the_statement_runs() {
+    let world = World::usual();
+    let mut client = world.client("a", "enwiki_p");
+    // The server keeps a few rows back itself.
+    client.say("select page_id, repeat('x', 8000), if(page_id < 200, 0, sleep(600)) from page where page_id <= 200");
+    let rows = std::iter::from_fn(|| client.packet()).filter(|(_, packet)| packet.len() > 8000);
+    assert_eq!(rows.take(190).count(), 190);
+}
+
+#[test]
 fn a_client_that_leaves_takes_its_statement_with_it() {
     let mut world = World::usual();
     let mut client = world.client("a", "enwiki_p");

@@ -9,6 +9,7 @@ mod doors;
 mod hostile;
 mod limits;
 mod maps;
+mod operator;
 mod people;
 mod raw;
 mod routing;

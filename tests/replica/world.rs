@@ -260,6 +260,22 @@ impl World {
             .expect("the control API answers")
     }
 
+    /// Runs `holt replicas` with these words as an operator would: whether it was well, and what it printed.
+    pub(crate) fn operate(&self, words: &[&str]) -> (bool, String) {
+        let output = Command::new(holt())
+            .arg("replicas")
+            .args(words)
+            .arg("--config")
+            .arg(self.directory.path().join("holt.toml"))
+            .arg("--data-dir")
+            .arg(self.directory.path().join("d"))
+            .output()
+            .unwrap();
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        (output.status.success(), text)
+    }
+
     pub(crate) fn status(&self) -> Option<Status> {
         serde_json::from_str(&self.control("GET", "/holt/replicas/status", "")?.1).ok()
     }

@@ -1,12 +1,14 @@
-//! A mirror of dumps that is honest, or not in the way a story wants: plain HTTP/1.1, one request a connection.
+//! A mirror of dumps that is honest, or not in the way a story wants: HTTP/1.1 with or without TLS, one request a connection.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
@@ -33,6 +35,14 @@ pub enum Way {
     Corrupt,
     /// This status.
     Status(u16),
+    /// Somewhere else: a whole address, or a path.
+    Elsewhere(String),
+    /// No head of an answer, for as long as who asked waits.
+    Mute,
+    /// Rightly, so many bytes at a time, and as long between as is said.
+    Slow(usize, Duration),
+    /// A body without end, so many bytes at a time, and as long between as is said.
+    Endless(usize, Duration),
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +57,7 @@ struct State {
 #[derive(Debug, Clone)]
 pub struct Mirror {
     address: SocketAddr,
+    scheme: &'static str,
     state: Arc<Mutex<State>>,
 }
 
@@ -56,18 +67,51 @@ impl Mirror {
     /// # Errors
     /// When no port can be had.
     pub fn start() -> Result<Self> {
+        Self::listen("http", |stream, state| {
+            let line = stream.try_clone()?;
+            answer(stream, &line, state)
+        })
+    }
+
+    /// One with TLS; whoever trusts the certificate that is written to `certificate` takes it for 127.0.0.1.
+    ///
+    /// # Errors
+    /// When no port can be had, or the certificate not be made or written.
+    pub fn start_with_tls(certificate: &Path) -> Result<Self> {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+        std::fs::write(certificate, made.cert.pem())?;
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key.into())?;
+        let config = Arc::new(config);
+        Self::listen("https", move |stream, state| {
+            let line = stream.try_clone()?;
+            let secret =
+                ServerConnection::new(Arc::clone(&config)).map_err(std::io::Error::other)?;
+            answer(StreamOwned::new(secret, stream), &line, state)
+        })
+    }
+
+    fn listen(
+        scheme: &'static str,
+        take: impl Fn(TcpStream, &Mutex<State>) -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let mirror = Self {
             address: listener.local_addr()?,
+            scheme,
             state: Arc::default(),
         };
-        let state = Arc::clone(&mirror.state);
+        let (state, take) = (Arc::clone(&mirror.state), Arc::new(take));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let state = Arc::clone(&state);
+                let (state, take) = (Arc::clone(&state), Arc::clone(&take));
                 std::thread::spawn(move || {
                     // Who asked may have gone.
-                    let _ = answer(stream, &state);
+                    let _ = take(stream, &state);
                 });
             }
         });
@@ -77,7 +121,7 @@ impl Mirror {
     /// Its address.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/dumps/", self.address)
+        format!("{}://{}/dumps/", self.scheme, self.address)
     }
 
     /// Publishes a dump of a wiki with one finished job.
@@ -139,8 +183,13 @@ impl Mirror {
     }
 }
 
-fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+/// Answers one request on `stream`, below which is the connection `line`.
+fn answer(
+    mut stream: impl Read + Write,
+    line: &TcpStream,
+    state: &Mutex<State>,
+) -> std::io::Result<()> {
+    line.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte)? == 1 {
@@ -244,6 +293,31 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
             wrong[size - 1] ^= 1;
             reply(&mut stream, status, &fields, &wrong[start..])
         }
+        Way::Elsewhere(address) => {
+            let fields = format!("Location: {address}\r\nContent-Length: 0\r\n");
+            reply(&mut stream, "302 Found", &fields, &[])
+        }
+        Way::Mute => loop {
+            pause(line, Duration::from_secs(1))?;
+        },
+        Way::Slow(bytes, time) => {
+            let (status, fields, start) = from(first);
+            reply(&mut stream, status, &fields, &[])?;
+            for piece in content[start..].chunks(bytes) {
+                stream.write_all(piece)?;
+                stream.flush()?;
+                pause(line, time)?;
+            }
+            Ok(())
+        }
+        Way::Endless(bytes, time) => {
+            reply(&mut stream, "200 OK", "Connection: close\r\n", &[])?;
+            loop {
+                stream.write_all(&vec![b' '; bytes])?;
+                stream.flush()?;
+                pause(line, time)?;
+            }
+        }
         Way::Status(code) => {
             let status = format!("{code} No");
             reply(
@@ -256,10 +330,22 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     }
 }
 
-fn reply(stream: &mut TcpStream, status: &str, fields: &str, body: &[u8]) -> std::io::Result<()> {
+/// Waits so long, and no longer than whoever asked is there.
+fn pause(line: &TcpStream, time: Duration) -> std::io::Result<()> {
+    line.set_read_timeout(Some(time))?;
+    let mut line = line;
+    match line.read(&mut [0]) {
+        Ok(_) => Err(ErrorKind::ConnectionReset.into()),
+        Err(cause) if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(()),
+        Err(cause) => Err(cause),
+    }
+}
+
+fn reply(stream: &mut impl Write, status: &str, fields: &str, body: &[u8]) -> std::io::Result<()> {
     write!(
         stream,
         "HTTP/1.1 {status}\r\nConnection: close\r\n{fields}\r\n"
     )?;
-    stream.write_all(body)
+    stream.write_all(body)?;
+    stream.flush()
 }

@@ -1,20 +1,19 @@
 //! `holt dumps fetch`: published dump files on this machine's own disk, where notebooks look for them.
 
+mod bar;
+mod next;
+
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use self::bar::Bar;
 use super::exit::{INPUT_OUTPUT, UNAVAILABLE};
 use super::{Failure, Place};
-use crate::config::Settings;
-use crate::dumps::{self, DumpsError, Job, Mirror, Progress, Request, WIKIMEDIA, WikiName};
-
-/// Where notebooks look for dumps.
-const SEEN_AT: &str = "/public/dumps/public";
+use crate::config::value::{Size, Value};
+use crate::dumps::{self, DumpsError, Job, Mirror, Patience, Request, WIKIMEDIA, WikiName};
 
 /// `holt dumps`.
 #[derive(Debug, Subcommand)]
@@ -46,9 +45,18 @@ pub(super) struct Fetch {
     /// Where to. Without it: the directory of the mount that servers see at /public/dumps/public, else `dumps` in the data directory.
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
-    /// Tries in a row that bring nothing new before a file is given up.
+    /// Tries in a row that bring next to nothing before a file is given up.
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
     tries: u32,
+    /// A mirror that sends less than this a second, over --speed-time, is asked anew; 0 is any byte at all.
+    #[arg(long, value_name = "SIZE", default_value = "1KiB", value_parser = size)]
+    speed_limit: u64,
+    /// How long a mirror may be slower than --speed-limit, or take to begin an answer.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    speed_time: Duration,
+    /// How long a list of the mirror, such as dumpstatus.json, may take as a whole.
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = time)]
+    list_within: Duration,
     /// Show what there is, and get nothing.
     #[arg(long)]
     list: bool,
@@ -65,19 +73,27 @@ impl DumpsCommand {
 impl Fetch {
     async fn run(self) -> Result<(), Failure> {
         let settings = self.place.load()?;
-        let mirror = Mirror::new(&self.mirror, settings.hub.contact.as_deref())?;
+        let patience = Patience {
+            speed_limit: self.speed_limit,
+            speed_time: self.speed_time,
+            list_within: self.list_within,
+        };
+        let mirror = Mirror::new(&self.mirror, settings.hub.contact.as_deref(), patience)?;
         let wiki = WikiName::parse(&self.wiki)?;
         if self.list {
-            let (date, jobs) = mirror.jobs(&wiki, &self.date, &[]).await?;
+            let (date, jobs) = mirror.jobs(&wiki, &self.date, &[], &Bar::new()).await?;
             // Nobody may be there to read it.
             let _ = write!(std::io::stdout(), "{}", listing(&wiki, &date, &jobs));
             return Ok(());
         }
-        let known = mounted_directory(&settings);
-        let into = self
-            .to
-            .or_else(|| known.clone())
-            .unwrap_or_else(|| settings.data_dir.path().join("dumps"));
+        let into = match self.to.or_else(|| next::mounted_directory(&settings)) {
+            Some(into) => into,
+            None => {
+                // Closed to others, as ever.
+                settings.data_dir.prepare()?;
+                settings.data_dir.path().join("dumps")
+            }
+        };
         let request = Request {
             wiki,
             date: self.date,
@@ -89,33 +105,39 @@ impl Fetch {
         let bar = Bar::new();
         let got = dumps::fetch(&mirror, &request, &bar).await?;
         bar.line(&format!(
-            "{} of {} {} are in {}{}",
+            "{} of {} {} {} in {}{}",
             super::exit::count(got.files, "file"),
             request.wiki.as_str(),
             got.date,
+            if got.files == 1 { "is" } else { "are" },
             got.folder.display(),
             match got.had {
                 0 => String::new(),
                 had => format!(", {had} of them before"),
             }
         ));
-        if known.as_ref() != Some(&request.into) {
-            bar.line(&format!(
-                "For notebooks to see them at {SEEN_AT}, write in holt.toml:\n\n[mount.dumps]\nsource = {:?}\ntarget = \"/mnt/nfs/dumps\"\nlinks = [{SEEN_AT:?}]\n",
-                request.into.display().to_string()
-            ));
-        }
+        bar.line(&next::steps(&settings, &request.into, &got.folder));
         Ok(())
     }
 }
 
-/// The directory that servers see where they look for dumps.
-fn mounted_directory(settings: &Settings) -> Option<PathBuf> {
-    let (_, mount) = settings.mounts.iter().find(|(_, mount)| {
-        mount.kind == "bind"
-            && (mount.target == SEEN_AT || mount.links.iter().any(|link| link == SEEN_AT))
-    })?;
-    Some(PathBuf::from(&mount.source))
+/// A time as settings have it, of use for waiting.
+fn time(text: &str) -> Result<Duration, String> {
+    let time = Duration::from_text(text).map_err(|refusal| refusal.fix)?;
+    if time < Duration::from_millis(100) || time > Duration::from_secs(86_400) {
+        return Err("Write a time from \"100ms\" to \"1d\"".to_owned());
+    }
+    Ok(time)
+}
+
+/// A size as settings have it, or 0.
+fn size(text: &str) -> Result<u64, String> {
+    match text {
+        "0" => Ok(0),
+        _ => Size::from_text(text)
+            .map(Size::bytes)
+            .map_err(|refusal| format!("{}; 0 is none", refusal.fix)),
+    }
 }
 
 fn listing(wiki: &WikiName, date: &str, jobs: &[Job]) -> String {
@@ -131,61 +153,6 @@ fn listing(wiki: &WikiName, date: &str, jobs: &[Job]) -> String {
         ));
     }
     text
-}
-
-/// A line of progress where somebody sits, plain lines elsewhere.
-struct Bar {
-    bar: Mutex<ProgressBar>,
-}
-
-impl Bar {
-    fn new() -> Self {
-        Self {
-            bar: Mutex::new(ProgressBar::hidden()),
-        }
-    }
-
-    fn now(&self) -> ProgressBar {
-        self.bar
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn line(&self, line: &str) {
-        self.now().suspend(|| {
-            // Nobody may be there to read it.
-            let _ = writeln!(std::io::stderr(), "{line}");
-        });
-    }
-}
-
-impl Progress for Bar {
-    fn begin(&self, name: &str, size: u64) {
-        let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr());
-        let template = "{msg} [{bar:24}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        bar.set_message(name.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(250));
-        if bar.is_hidden() {
-            self.line(name);
-        }
-        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = bar;
-    }
-
-    fn at(&self, bytes: u64) {
-        self.now().set_position(bytes);
-    }
-
-    fn end(&self) {
-        self.now().finish_and_clear();
-    }
-
-    fn say(&self, line: &str) {
-        self.line(&format!("  {line}"));
-    }
 }
 
 impl From<DumpsError> for Failure {

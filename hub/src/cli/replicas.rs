@@ -1,9 +1,12 @@
 //! `holt replicas`: the settings of the replica gateway, and its life as a process.
 
+mod operate;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use futures_util::FutureExt as _;
 use holt_proxy::replica::{
     Account, BackendTls, ClientTls, Fetch, Limits, MapSource, SectionSettings, Settings as Gateway,
@@ -11,6 +14,7 @@ use holt_proxy::replica::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::operate::Operate;
 use super::signals::Signals;
 use super::{Failure, Place};
 use crate::config::{ReplicaClientTls, ReplicaMap, ReplicaTls, Settings};
@@ -21,7 +25,24 @@ const FETCH: Duration = Duration::from_secs(20);
 /// The longest dblist; that of all wikis has some kilobytes.
 const LIST: usize = 1 << 20;
 
-pub(super) async fn run(place: Place) -> Result<(), Failure> {
+/// `holt replicas`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct ReplicasArgs {
+    #[command(flatten)]
+    place: Place,
+    #[command(subcommand)]
+    operate: Option<Operate>,
+}
+
+pub(super) async fn run(arguments: ReplicasArgs) -> Result<(), Failure> {
+    match arguments.operate {
+        Some(operate) => operate.run().await,
+        None => serve(arguments.place).await,
+    }
+}
+
+async fn serve(place: Place) -> Result<(), Failure> {
     let settings = place.load()?;
     telemetry::start(&settings.log);
     settings.data_dir.prepare()?;

@@ -1,16 +1,16 @@
 //! Getting what was asked for: the list, the lock, room on the disk, then one file after the other.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
-use super::download::{Wanted, download, is_right};
+use super::download::{Wanted, download};
 use super::layout::{DumpFile, Job, WikiName, sums};
-use super::{DumpsError, Mirror, Progress};
+use super::part::{self, is_at, is_right, open_plain};
+use super::{DumpsError, Mirror, Progress, disk};
 
 /// Between two looks whether another run has ended.
 const LOOK: Duration = Duration::from_millis(200);
@@ -26,7 +26,7 @@ pub struct Request {
     pub jobs: Vec<String>,
     /// Only files whose names contain one of these; none is all.
     pub only: Vec<String>,
-    /// Tries in a row that bring nothing new before a file is given up; the pauses between them grow from half a second to half a minute.
+    /// Tries in a row that bring nothing worth counting before a file is given up; the pauses between them grow from half a second to half a minute.
     pub tries: u32,
     /// The directory that takes the place of the mirror's topmost one.
     pub into: PathBuf,
@@ -55,50 +55,37 @@ pub async fn fetch(
     progress: &dyn Progress,
 ) -> Result<Got, DumpsError> {
     let (date, jobs) = mirror
-        .jobs(&request.wiki, &request.date, &request.jobs)
+        .jobs(&request.wiki, &request.date, &request.jobs, progress)
         .await?;
-    let mut files = chosen(request, &date, &jobs)?;
-    add_sums(mirror, &request.wiki, &date, &mut files).await?;
+    let mut files = chosen(request, &date, &jobs, progress)?;
+    add_sums(mirror, &request.wiki, &date, &mut files, progress).await?;
 
     let folder = request.into.join(request.wiki.as_str()).join(&date);
-    let disk = |cause| DumpsError::Disk {
-        path: folder.clone(),
-        cause,
-    };
-    make_open(&folder).map_err(disk)?;
+    if let Some(above) = request.into.parent() {
+        std::fs::create_dir_all(above).map_err(disk(above))?;
+    }
+    make_open(&folder).map_err(disk(&folder))?;
     let _lock = lock(&folder, progress).await?;
 
     let mut wanted = Vec::new();
     let mut had = 0;
     for file in files {
         let file = wanted_of(&request.wiki, &date, &folder, file)?;
-        progress.begin(name_of(&file.target), file.size);
-        if is_right(&file, progress).await? {
+        if is_right(&file.target, file.size, &file.sum, progress).await? {
+            part::clear(&file.target)?;
             had += 1;
         } else {
             wanted.push(file);
         }
-        progress.end();
     }
-    let sizes = wanted.iter().map(|file| file.size);
-    let needed = sizes.fold(0, u64::saturating_add);
-    let free = rustix::fs::statvfs(&folder).map_or(u64::MAX, |found| {
-        found.f_bavail.saturating_mul(found.f_frsize)
-    });
-    if needed > free {
-        return Err(DumpsError::Usage(format!(
-            "{} MiB are wanted, and {} MiB are free in {}; free some space, or give another place with --to",
-            needed >> 20,
-            free >> 20,
-            folder.display()
-        )));
-    }
+    has_room(&folder, &wanted)?;
     let count = wanted.len();
     for file in wanted {
         progress.begin(name_of(&file.target), file.size);
         let got = download(mirror, &file, request.tries.max(1), progress).await;
         progress.end();
         got?;
+        progress.say(&format!("{} is there and right", name_of(&file.target)));
     }
     Ok(Got {
         date,
@@ -108,7 +95,31 @@ pub async fn fetch(
     })
 }
 
-/// Makes a folder and those above it, such that notebooks, who are somebody else, can look in, whatever our mask is.
+/// Refuses what the disk has no room for. What is there of a file needs no room again.
+fn has_room(folder: &Path, wanted: &[Wanted]) -> Result<(), DumpsError> {
+    let missing = wanted
+        .iter()
+        .map(|file| file.size - part::room_of(&file.target, file.size));
+    let needed = missing.fold(0, u64::saturating_add);
+    let free = rustix::fs::statvfs(folder)
+        .ok()
+        // Some file systems do not tell.
+        .filter(|found| found.f_blocks > 0)
+        .map_or(u64::MAX, |found| {
+            found.f_bavail.saturating_mul(found.f_frsize)
+        });
+    if needed > free {
+        return Err(DumpsError::Usage(format!(
+            "{} more are needed, and {} are free in {}; free some space, or give another place with --to",
+            indicatif::BinaryBytes(needed),
+            indicatif::BinaryBytes(free),
+            folder.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Makes a folder and those above it that are missing, such that notebooks, who are somebody else, can look in, whatever our mask is.
 fn make_open(folder: &Path) -> std::io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -120,7 +131,7 @@ fn make_open(folder: &Path) -> std::io::Result<()> {
         Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => Err(cause),
         // Another run was faster.
         Err(_) => Ok(()),
-        Ok(()) => std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)),
+        Ok(()) => part::open_up(folder, 0o755),
     }
 }
 
@@ -131,7 +142,12 @@ fn name_of(path: &Path) -> &str {
 }
 
 /// The files of the wanted jobs.
-fn chosen(request: &Request, date: &str, jobs: &[Job]) -> Result<Vec<DumpFile>, DumpsError> {
+fn chosen(
+    request: &Request,
+    date: &str,
+    jobs: &[Job],
+    progress: &dyn Progress,
+) -> Result<Vec<DumpFile>, DumpsError> {
     let wiki = request.wiki.as_str();
     let mut files = Vec::<DumpFile>::new();
     for name in &request.jobs {
@@ -142,6 +158,20 @@ fn chosen(request: &Request, date: &str, jobs: &[Job]) -> Result<Vec<DumpFile>, 
                 known.join(", ")
             )));
         };
+        if job.left_out > 0 {
+            progress.say(&format!(
+                "{} of the list of {name} left out: by the names they are no files of {wiki} {date}",
+                match job.left_out {
+                    1 => "1 entry".to_owned(),
+                    more => format!("{more} entries"),
+                }
+            ));
+        }
+        if job.status == "done" && job.files.is_empty() {
+            return Err(DumpsError::Absent(format!(
+                "the job {name} of {wiki} {date} has no files in the mirror's list; take another --date or --mirror"
+            )));
+        }
         if !job.is_done() {
             return Err(DumpsError::Absent(format!(
                 "the job {name} of {wiki} {date} is not done ({}); take another --date, or latest",
@@ -151,8 +181,18 @@ fn chosen(request: &Request, date: &str, jobs: &[Job]) -> Result<Vec<DumpFile>, 
         for file in &job.files {
             let is_meant =
                 request.only.is_empty() || request.only.iter().any(|part| file.name.contains(part));
-            if is_meant && !files.contains(file) {
-                files.push(file.clone());
+            if !is_meant {
+                continue;
+            }
+            match files.iter().find(|known| known.name == file.name) {
+                None => files.push(file.clone()),
+                Some(known) if known.agrees_with(file) => {}
+                Some(_) => {
+                    return Err(DumpsError::Wrong(format!(
+                        "{}: the mirror's list has two sizes or checksums of it; try another --mirror",
+                        file.name
+                    )));
+                }
             }
         }
     }
@@ -172,6 +212,7 @@ async fn add_sums(
     wiki: &WikiName,
     date: &str,
     files: &mut [DumpFile],
+    progress: &dyn Progress,
 ) -> Result<(), DumpsError> {
     for kind in ["sha1sums", "md5sums"] {
         if files.iter().all(|file| file.sum.is_some()) {
@@ -179,7 +220,7 @@ async fn add_sums(
         }
         let wiki = wiki.as_str();
         let path = format!("{wiki}/{date}/{wiki}-{date}-{kind}.txt");
-        let Some(text) = mirror.list(&path).await? else {
+        let Some(text) = mirror.list(&path, progress).await? else {
             continue;
         };
         let known = sums(&String::from_utf8_lossy(&text));
@@ -210,25 +251,17 @@ fn wanted_of(
     })
 }
 
-/// The folder for this run alone. Another run is waited for.
+/// The folder for this run alone. Another run is waited for, which ends: it is not patient without end either.
 async fn lock(folder: &Path, progress: &dyn Progress) -> Result<File, DumpsError> {
     let path = folder.join(".lock");
-    let disk = |cause| DumpsError::Disk {
-        path: path.clone(),
-        cause,
-    };
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(disk)?;
     let mut was_told = false;
     loop {
+        let file = open_plain(&path, OFlags::WRONLY | OFlags::CREATE).map_err(disk(&path))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(Errno::WOULDBLOCK) => {}
-            Err(errno) => return Err(disk(errno.into())),
+            // A file that somebody deleted locks nobody out.
+            Ok(()) if is_at(&file, &path) => return Ok(file),
+            Ok(()) | Err(Errno::WOULDBLOCK) => {}
+            Err(errno) => return Err(disk(&path)(errno.into())),
         }
         if !was_told {
             progress.say("Another `holt dumps fetch` is at work there; waiting for it");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::DumpsError;
 
@@ -39,25 +40,8 @@ impl WikiName {
 /// `dumpstatus.json`, as far as it is read here.
 #[derive(Debug, Deserialize)]
 struct StatusFile {
-    jobs: BTreeMap<String, JobEntry>,
-}
-
-#[derive(Debug, Deserialize)]
-struct JobEntry {
-    #[serde(default)]
-    status: String,
-    #[serde(default)]
-    updated: String,
-    // A job that did not begin has none, and some lists then hold an empty array.
-    #[serde(default)]
-    files: serde_json::Value,
-}
-
-#[derive(Debug, Deserialize)]
-struct FileEntry {
-    size: Option<u64>,
-    md5: Option<String>,
-    sha1: Option<String>,
+    // Each is looked at by itself: what makes no sense in one says nothing about the others.
+    jobs: BTreeMap<String, Value>,
 }
 
 /// One part of a dump.
@@ -65,12 +49,12 @@ struct FileEntry {
 pub struct Job {
     /// Its name, such as `articlesdump`.
     pub name: String,
-    /// `done`, `waiting`, `in-progress`, `failed`, `skipped`...
+    /// `done`, `waiting`, `in-progress`, `failed`, `skipped`...; `unreadable` where the list has no word for it.
     pub status: String,
-    /// When that was, as the list has it.
-    pub updated: String,
     /// Its files.
     pub files: Vec<DumpFile>,
+    /// How many entries are no files of this dump by their names, and are left out.
+    pub left_out: usize,
 }
 
 impl Job {
@@ -99,6 +83,18 @@ pub struct DumpFile {
     pub sum: Option<Sum>,
 }
 
+impl DumpFile {
+    /// Whether two entries of one name can mean the same file.
+    pub(super) fn agrees_with(&self, other: &Self) -> bool {
+        let is_one_sum = match (&self.sum, &other.sum) {
+            (Some(Sum::Sha1(one)), Some(Sum::Sha1(other)))
+            | (Some(Sum::Md5(one)), Some(Sum::Md5(other))) => one == other,
+            _ => true,
+        };
+        self.size == other.size && is_one_sum
+    }
+}
+
 /// A checksum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sum {
@@ -109,6 +105,13 @@ pub enum Sum {
 }
 
 impl Sum {
+    /// Its digits.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Sha1(text) | Self::Md5(text) => text,
+        }
+    }
+
     /// SHA-1 where it is one, of 40 digits; MD5 of 32.
     fn of(text: &str) -> Option<Self> {
         let text = text.trim().to_ascii_lowercase();
@@ -121,38 +124,64 @@ impl Sum {
     }
 }
 
-/// The jobs of a dump. Names of files that are not this dump's own are left out: they would lead elsewhere on this disk.
+/// The jobs of a dump. Jobs whose names are none are left out, and so are names of files that are not this dump's own: they would
+/// lead elsewhere on this disk.
 pub(super) fn jobs(wiki: &WikiName, date: &str, text: &[u8]) -> Result<Vec<Job>, DumpsError> {
     let list: StatusFile = serde_json::from_slice(text).map_err(|cause| {
         DumpsError::Mirror(format!(
-            "the mirror's dumpstatus.json of {} {date} cannot be read ({cause}); try another --mirror or --date",
-            wiki.as_str()
+            "the mirror's dumpstatus.json of {} {date} cannot be read ({}); try another --mirror or --date",
+            wiki.as_str(),
+            printable(&cause.to_string())
         ))
     })?;
-    let jobs = list.jobs.into_iter().map(|(name, entry)| {
-        let files: BTreeMap<String, FileEntry> =
-            serde_json::from_value(entry.files).unwrap_or_default();
-        let files = files
-            .into_iter()
-            .filter(|(name, _)| is_file_of(wiki, date, name));
-        Job {
-            name,
-            status: entry.status,
-            updated: entry.updated,
-            files: files
-                .map(|(name, file)| DumpFile {
-                    name,
-                    size: file.size,
-                    sum: file
-                        .sha1
-                        .as_deref()
-                        .and_then(Sum::of)
-                        .or_else(|| file.md5.as_deref().and_then(Sum::of)),
-                })
-                .collect(),
-        }
-    });
-    Ok(jobs.collect())
+    let jobs = list.jobs.into_iter().filter(|(name, _)| is_word(name));
+    Ok(jobs
+        .map(|(name, entry)| job(wiki, date, name, &entry))
+        .collect())
+}
+
+fn job(wiki: &WikiName, date: &str, name: String, entry: &Value) -> Job {
+    let status = entry["status"].as_str().filter(|status| is_word(status));
+    // A job that did not begin has none, and some lists then hold an empty array.
+    let all = entry["files"].as_object().into_iter().flatten();
+    let (own, others): (Vec<_>, Vec<_>) = all.partition(|(name, _)| is_file_of(wiki, date, name));
+    let sum = |entry: &Value, kind| entry[kind].as_str().and_then(Sum::of);
+    let file = |(name, entry): (&String, &Value)| DumpFile {
+        name: name.clone(),
+        size: entry["size"].as_u64(),
+        sum: sum(entry, "sha1").or_else(|| sum(entry, "md5")),
+    };
+    Job {
+        name,
+        status: status.unwrap_or("unreadable").to_owned(),
+        files: own.into_iter().map(file).collect(),
+        left_out: others.len(),
+    }
+}
+
+/// Whether it is a word as lists have them for jobs and how they are.
+fn is_word(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(is_plain)
+}
+
+/// What a mirror or another library said, fit for a terminal: one line, nothing that a terminal obeys or that turns the writing
+/// around, and not endless.
+pub(super) fn printable(text: &str) -> String {
+    const MOST: usize = 300;
+    let is_obeyed = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let mut clean: String = text
+        .chars()
+        .take(MOST)
+        .map(|c| if is_obeyed(c) { '\u{fffd}' } else { c })
+        .collect();
+    if text.chars().nth(MOST).is_some() {
+        clean.push_str("...");
+    }
+    clean
 }
 
 /// Whether a name is that of a file of this dump: `<wiki>-<date>-...`, nothing that leads anywhere.
@@ -220,7 +249,49 @@ mod tests {
             Some(Sum::Sha1("da39a3ee5e6b4b0d3255bfef95601890afd80709".into()))
         );
         assert!(!jobs[1].is_done());
+        assert_eq!(jobs[0].left_out, 2);
         assert!(super::jobs(&wiki(), "20260101", b"<html>").is_err());
+    }
+
+    #[test]
+    fn an_entry_without_sense_is_its_own_matter() {
+        let long = "x".repeat(65);
+        let name = "simplewiki-20260101-stub.xml.gz";
+        let text = serde_json::json!({ "jobs": {
+            "articlesdump": { "status": "done", "files": {
+                "simplewiki-20260101-a.xml.bz2": { "size": 7, "md5": "d41d8cd98f00b204e9800998ecf8427e" },
+                "simplewiki-20260101-b.xml.bz2": { "size": "seven", "md5": 7 },
+                "simplewiki-20260101-c.xml.bz2": 7 } },
+            "\u{1b}]0;mine\u{7}": { "status": "done", "files": { name: { "size": 7 } } },
+            long: { "status": "done", "files": {} },
+            "numbered": 7,
+            "loud": { "status": "done\u{1b}[2J", "files": { name: { "size": 7 } } } } });
+        let found = jobs(&wiki(), "20260101", text.to_string().as_bytes()).unwrap();
+        let told: Vec<_> = found
+            .iter()
+            .map(|job| (job.name.as_str(), job.status.as_str(), job.files.len()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("articlesdump", "done", 3),
+                ("loud", "unreadable", 1),
+                ("numbered", "unreadable", 0)
+            ]
+        );
+        // They are there, and nobody can take them for whole.
+        let sizes: Vec<_> = found[0].files.iter().map(|file| file.size).collect();
+        assert_eq!(sizes, [Some(7), None, None]);
+        assert_eq!(found[0].files[1].sum, None);
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_shown() {
+        assert_eq!(
+            printable("a\u{1b}[2J\r\nb\u{9b}c\u{202e}d\u{e4}"),
+            "a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}c\u{fffd}d\u{e4}"
+        );
+        assert_eq!(printable(&"x".repeat(400)).len(), 303);
     }
 
     #[test]

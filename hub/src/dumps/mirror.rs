@@ -1,19 +1,23 @@
 //! Asking a mirror: bounded in time, and politely.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use reqwest::header::{ACCEPT_ENCODING, RETRY_AFTER};
+use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use tokio::time::{timeout, timeout_at};
 use url::Url;
 
-use super::DumpsError;
-use super::layout::{self, Job, WikiName};
+use super::layout::{self, Job, WikiName, printable};
+use super::pace::{Pace, Patience};
+use super::{DumpsError, Progress};
 
 /// The largest list that is read; that of the largest wiki is a few hundred kilobytes.
 const LIST_BYTES: usize = 16 << 20;
 const CONNECT: Duration = Duration::from_secs(15);
-/// The longest silence in the middle of a file.
-const SILENCE: Duration = Duration::from_secs(30);
+/// Redirects of one question.
+const REDIRECTS: usize = 5;
 /// The longest pause that a mirror can ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Tries for a list.
@@ -26,14 +30,15 @@ const DATES: usize = 6;
 pub struct Mirror {
     client: Client,
     base: Url,
+    patience: Patience,
 }
 
 impl Mirror {
-    /// The mirror below `base`. `contact` tells its operators whom to write to.
+    /// The mirror below `base`, waited for as long as `patience` says. `contact` tells its operators whom to write to.
     ///
     /// # Errors
     /// [`DumpsError::Usage`] where the address is none.
-    pub fn new(base: &str, contact: Option<&str>) -> Result<Self, DumpsError> {
+    pub fn new(base: &str, contact: Option<&str>, patience: Patience) -> Result<Self, DumpsError> {
         let refused = |reason: &str| {
             DumpsError::Usage(format!(
                 "{base:?} {reason}; write for example --mirror https://dumps.wikimedia.org/"
@@ -45,6 +50,12 @@ impl Mirror {
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(refused("has a query or a fragment"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            // Not repeated: it may be a password.
+            return Err(DumpsError::Usage(
+                "the address of the mirror has a name or a password in it, which everybody on this machine can see; leave it out".to_owned(),
+            ));
         }
         if !url.path().ends_with('/') {
             let path = format!("{}/", url.path());
@@ -58,8 +69,15 @@ impl Mirror {
         let client = Client::builder()
             .user_agent(agent)
             .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            .redirect(reqwest::redirect::Policy::limited(5))
+            // What is packed stays packed, whatever a mirror calls it.
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
+            .redirect(Policy::custom(|attempt| match refusal_of(&attempt) {
+                Some(reason) => attempt.error(reason),
+                None => attempt.follow(),
+            }))
             .build()
             .map_err(|error| {
                 DumpsError::Usage(format!(
@@ -67,7 +85,16 @@ impl Mirror {
                     crate::error_chain(&error)
                 ))
             })?;
-        Ok(Self { client, base: url })
+        Ok(Self {
+            client,
+            base: url,
+            patience,
+        })
+    }
+
+    /// How long it is waited for.
+    pub(super) fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// Its address.
@@ -86,6 +113,46 @@ impl Mirror {
         Ok(self.client.get(url).header(ACCEPT_ENCODING, "identity"))
     }
 
+    /// Asks, and waits for the head of the answer. The inner error is why there is none now, in words.
+    pub(super) async fn send(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<Result<Response, String>, DumpsError> {
+        match timeout(self.patience.speed_time, request.send()).await {
+            Ok(Ok(answer)) => Ok(Ok(answer)),
+            // It would be the same again.
+            Ok(Err(error)) if error.is_redirect() => Err(DumpsError::Mirror(format!(
+                "{}: {}",
+                self.base,
+                last_cause(&error)
+            ))),
+            Ok(Err(error)) => Ok(Err(format!(
+                "the mirror does not answer ({})",
+                last_cause(&error)
+            ))),
+            Err(_) => Ok(Err(format!(
+                "the mirror did not answer within {:?}",
+                self.patience.speed_time
+            ))),
+        }
+    }
+
+    /// The next bytes of an answer of which `length` are there. Never waits longer than `pace` allows.
+    pub(super) async fn next(&self, answer: &mut Response, pace: &mut Pace, length: u64) -> Came {
+        loop {
+            if let Some(slow) = pace.too_slow(Instant::now(), length) {
+                return Came::Broken(slow);
+            }
+            return match timeout_at(pace.until().into(), answer.chunk()).await {
+                Ok(Ok(Some(bytes))) => Came::Bytes(bytes),
+                Ok(Ok(None)) => Came::End,
+                Ok(Err(error)) => Came::Broken(last_cause(&error)),
+                // The window is over: either it was too slow, or the next begins.
+                Err(_) => continue,
+            };
+        }
+    }
+
     /// The jobs of a wiki's dump of that date; `latest` is the newest one in which all of `wanted` are done.
     ///
     /// # Errors
@@ -95,6 +162,7 @@ impl Mirror {
         wiki: &WikiName,
         date: &str,
         wanted: &[String],
+        progress: &dyn Progress,
     ) -> Result<(String, Vec<Job>), DumpsError> {
         let name = wiki.as_str();
         if date != "latest" {
@@ -103,7 +171,7 @@ impl Mirror {
                     "{date:?} is no date of a dump; write for example --date 20260101, or latest"
                 )));
             }
-            let Some(jobs) = self.jobs_of(wiki, date).await? else {
+            let Some(jobs) = self.jobs_of(wiki, date, progress).await? else {
                 return Err(DumpsError::Absent(format!(
                     "{}{name}/{date}/ has no dump; `holt dumps fetch {name} --list` shows the latest",
                     self.base
@@ -111,7 +179,7 @@ impl Mirror {
             };
             return Ok((date.to_owned(), jobs));
         }
-        let Some(page) = self.list(&format!("{name}/")).await? else {
+        let Some(page) = self.list(&format!("{name}/"), progress).await? else {
             return Err(DumpsError::Absent(format!(
                 "{} has no wiki {name}; its database name is wanted, such as simplewiki",
                 self.base
@@ -119,7 +187,7 @@ impl Mirror {
         };
         let dates = layout::dates(&String::from_utf8_lossy(&page));
         for date in dates.iter().take(DATES) {
-            let Some(jobs) = self.jobs_of(wiki, date).await? else {
+            let Some(jobs) = self.jobs_of(wiki, date, progress).await? else {
                 continue;
             };
             let is_done = |name: &String| jobs.iter().any(|job| job.name == *name && job.is_done());
@@ -133,22 +201,36 @@ impl Mirror {
         )))
     }
 
-    async fn jobs_of(&self, wiki: &WikiName, date: &str) -> Result<Option<Vec<Job>>, DumpsError> {
+    async fn jobs_of(
+        &self,
+        wiki: &WikiName,
+        date: &str,
+        progress: &dyn Progress,
+    ) -> Result<Option<Vec<Job>>, DumpsError> {
         let path = format!("{}/{date}/dumpstatus.json", wiki.as_str());
-        match self.list(&path).await? {
+        match self.list(&path, progress).await? {
             Some(text) => layout::jobs(wiki, date, &text).map(Some),
             None => Ok(None),
         }
     }
 
     /// A small file, tried a few times; none where there is none.
-    pub(super) async fn list(&self, path: &str) -> Result<Option<Vec<u8>>, DumpsError> {
+    pub(super) async fn list(
+        &self,
+        path: &str,
+        progress: &dyn Progress,
+    ) -> Result<Option<Vec<u8>>, DumpsError> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let (reason, pause) = match self.list_once(path).await? {
-                Ok(found) => return Ok(found),
-                Err(again) => again,
+            let within = self.patience.list_within;
+            let tried = timeout(within, self.list_once(path)).await;
+            let (reason, pause) = match tried {
+                Ok(tried) => match tried? {
+                    Ok(found) => return Ok(found),
+                    Err(again) => again,
+                },
+                Err(_) => (format!("it did not come within {within:?}"), None),
             };
             if tries >= TRIES {
                 return Err(DumpsError::Mirror(format!(
@@ -156,6 +238,7 @@ impl Mirror {
                     self.base
                 )));
             }
+            progress.say(&format!("{}{path}: {reason}; trying again", self.base));
             tokio::time::sleep(pause.unwrap_or_else(|| pause_before(tries))).await;
         }
     }
@@ -164,9 +247,9 @@ impl Mirror {
         &self,
         path: &str,
     ) -> Result<Result<Option<Vec<u8>>, (String, Option<Duration>)>, DumpsError> {
-        let mut answer = match self.get(path)?.send().await {
+        let mut answer = match self.send(self.get(path)?).await? {
             Ok(answer) => answer,
-            Err(error) => return Ok(Err((last_cause(&error), None))),
+            Err(reason) => return Ok(Err((reason, None))),
         };
         match Verdict::of(&answer) {
             Verdict::Absent => return Ok(Ok(None)),
@@ -177,22 +260,49 @@ impl Mirror {
             Verdict::Good => {}
         }
         let mut text = Vec::new();
+        let mut pace = Pace::new(self.patience, Instant::now(), 0);
         loop {
-            match answer.chunk().await {
-                Ok(Some(chunk)) if text.len() + chunk.len() <= LIST_BYTES => {
-                    text.extend_from_slice(&chunk);
+            match self.next(&mut answer, &mut pace, text.len() as u64).await {
+                Came::Bytes(bytes) if text.len() + bytes.len() <= LIST_BYTES => {
+                    text.extend_from_slice(&bytes);
                 }
-                Ok(Some(_)) => {
+                Came::Bytes(_) => {
                     return Err(DumpsError::Mirror(format!(
                         "{}{path} is too large for a list; is this a mirror of the dumps?",
                         self.base
                     )));
                 }
-                Ok(None) => return Ok(Ok(Some(text))),
-                Err(error) => return Ok(Err((last_cause(&error), None))),
+                Came::End => return Ok(Ok(Some(text))),
+                Came::Broken(reason) => return Ok(Err((reason, None))),
             }
         }
     }
+}
+
+/// Why a redirect is not followed.
+fn refusal_of(attempt: &Attempt<'_>) -> Option<String> {
+    let before = attempt.previous();
+    if before.len() > REDIRECTS {
+        return Some(format!(
+            "the mirror leads from one address to the next, more than {REDIRECTS} times; try another --mirror"
+        ));
+    }
+    let was_secret = before.last().is_some_and(|url| url.scheme() == "https");
+    (was_secret && attempt.url().scheme() != "https").then(|| {
+        format!(
+            "the mirror leads from https to {}, where anybody on the way could change what comes; try another --mirror",
+            printable(attempt.url().as_str())
+        )
+    })
+}
+
+/// What comes of an answer.
+pub(super) enum Came {
+    Bytes(Bytes),
+    /// That was all.
+    End,
+    /// No more comes, and why, in words.
+    Broken(String),
 }
 
 /// What a status means.
@@ -223,12 +333,12 @@ impl Verdict {
 }
 
 /// What lies at the bottom of an error: the layers above only say that a request failed.
-pub(super) fn last_cause(error: &reqwest::Error) -> String {
+fn last_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
-    cause.to_string()
+    printable(&cause.to_string())
 }
 
 fn pause_of(answer: &Response) -> Option<Duration> {

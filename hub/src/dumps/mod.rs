@@ -1,4 +1,5 @@
-//! Getting published dump files: what there is (`layout`), one file after another (`fetch`), each right or not there (`download`).
+//! Getting published dump files: what there is (`layout`), one file after another (`fetch`), each right or not there (`download`,
+//! `part`), from a mirror that is not waited for without end (`mirror`, `pace`).
 //!
 //! Source: the layout of dumps.wikimedia.org, `/<wiki>/<date>/` with `dumpstatus.json`, which lists jobs, their files, sizes and
 //! checksums. Mirrors keep the same layout below an address of theirs.
@@ -9,12 +10,16 @@ mod download;
 mod fetch;
 mod layout;
 mod mirror;
+mod pace;
+mod part;
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 pub use self::fetch::{Got, Request, fetch};
 pub use self::layout::{Job, WikiName};
 pub use self::mirror::Mirror;
+pub use self::pace::Patience;
 
 /// Where Wikimedia publishes dumps.
 pub const WIKIMEDIA: &str = "https://dumps.wikimedia.org/";
@@ -42,6 +47,31 @@ pub enum DumpsError {
         /// Why.
         cause: std::io::Error,
     },
+}
+
+/// What went wrong at a path, with what to do where that is known.
+fn disk(path: &Path) -> impl Fn(std::io::Error) -> DumpsError {
+    move |cause| {
+        let cause = match cause.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => std::io::Error::new(
+                cause.kind(),
+                "the disk is full; free some space and run the same again: what is there already is kept",
+            ),
+            ErrorKind::FileTooLarge => std::io::Error::new(
+                cause.kind(),
+                "this file system takes no file so large; give another place with --to",
+            ),
+            ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => std::io::Error::new(
+                cause.kind(),
+                "this user may not write there; give another place with --to, or run it as whom it belongs to",
+            ),
+            _ => cause,
+        };
+        DumpsError::Disk {
+            path: path.to_owned(),
+            cause,
+        }
+    }
 }
 
 /// Takes how far it is. Bytes, except where said.

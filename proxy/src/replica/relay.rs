@@ -3,13 +3,14 @@
 //! Errors are held back, so that the session may say them in its own words.
 
 use std::future::poll_fn;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::Gateway;
 use super::answer::{Step, Walk};
@@ -18,6 +19,14 @@ use super::reach::{Link, stop_statement};
 use super::sessions::{Order, Session};
 use super::wire::Wire;
 
+/// Rows are gathered up to so many bytes before they are passed on: servers write 16 KiB at a time, and each write of ours costs
+/// more than its bytes. The buffer has room for as much again.
+const GATHER: usize = 32 * 1024;
+/// Nothing that came waits longer for more.
+const MOMENT: Duration = Duration::from_millis(1);
+/// An answer is long from so many bytes on. Of a long one a small piece is not followed at once by the next: being woken costs
+/// more than what one write of the server brings.
+const LONG: u64 = 256 * 1024;
 /// So long may a statement go on that was told to end.
 const ENDING: Duration = Duration::from_secs(10);
 
@@ -57,10 +66,16 @@ pub(crate) struct Exchange<'a> {
     pub(crate) stopped: Option<Why>,
     ending: Option<Pin<Box<Sleep>>>,
     bytes: u64,
+    /// Bytes in the backend's inbox that the client may have.
+    gathered: usize,
+    /// When they must go; set anew where `moment_runs` says no.
+    moment: Option<Pin<Box<Sleep>>>,
+    moment_runs: bool,
 }
 
 enum Event {
     More,
+    Moment,
     BackendGone,
     ClientGone,
     Order(Order),
@@ -84,6 +99,9 @@ impl<'a> Exchange<'a> {
             stopped: None,
             ending: None,
             bytes: 0,
+            gathered: 0,
+            moment: None,
+            moment_runs: false,
         }
     }
 
@@ -93,37 +111,29 @@ impl<'a> Exchange<'a> {
             return end;
         }
         loop {
-            if !self.link.backend.wire.inbox.is_empty() {
-                let bytes = self.link.backend.wire.inbox.bytes_mut();
-                let step = walk.step(bytes);
-                self.session.rows.store(walk.rows, Ordering::Relaxed);
-                let (count, end) = match step {
-                    Step::More(count) => (count, None),
-                    Step::End(count) => (count, Some(End::Answered)),
-                    Step::Error(before, length) => {
-                        let error = SqlError::read(&bytes[before + HEADER..before + length]);
-                        let error = error.unwrap_or_else(|| {
-                            SqlError::new(1105, b"HY000", "an error that makes no sense")
-                        });
-                        (before, Some(End::Refused(error)))
-                    }
-                    Step::Broken(why) => return End::BackendGone(why),
-                };
-                if let Err(end) = self.pass_on(count).await {
+            if let Some(end) = self.gather(walk) {
+                if let Err(end) = self.pass_on().await {
                     return end;
                 }
-                match end {
-                    Some(End::Refused(error)) => {
-                        // An error is the last that comes.
-                        self.link.backend.wire.inbox.clear();
-                        return End::Refused(error);
-                    }
-                    Some(end) => return end,
-                    None => {}
+                if matches!(end, End::Refused(_)) {
+                    // An error is the last that comes.
+                    self.link.backend.wire.inbox.clear();
                 }
+                return end;
             }
-            match self.next_event().await {
-                Event::More => {}
+            let event = if self.gathered < GATHER {
+                self.next_event().await
+            } else {
+                Event::Moment
+            };
+            if matches!(event, Event::More) {
+                continue;
+            }
+            if let Err(end) = self.pass_on().await {
+                return end;
+            }
+            match event {
+                Event::More | Event::Moment => {}
                 Event::BackendGone => return End::BackendGone("the connection to it broke"),
                 Event::ClientGone => return End::ClientGone,
                 Event::Order(order) => {
@@ -134,6 +144,30 @@ impl<'a> Exchange<'a> {
                 Event::OutOfPatience => return self.out_of_patience(),
             }
         }
+    }
+
+    /// Walks through what has come; returns how the command ended, if it did.
+    fn gather(&mut self, walk: &mut Walk) -> Option<End> {
+        let bytes = &mut self.link.backend.wire.inbox.bytes_mut()[self.gathered..];
+        if bytes.is_empty() {
+            return None;
+        }
+        let step = walk.step(bytes);
+        self.session.rows.store(walk.rows, Ordering::Relaxed);
+        let (count, end) = match step {
+            Step::More(count) => (count, None),
+            Step::End(count) => (count, Some(End::Answered)),
+            Step::Error(before, length) => {
+                let error = SqlError::read(&bytes[before + HEADER..before + length]);
+                let error = error.unwrap_or_else(|| {
+                    SqlError::new(1105, b"HY000", "an error that makes no sense")
+                });
+                (before, Some(End::Refused(error)))
+            }
+            Step::Broken(why) => (0, Some(End::BackendGone(why))),
+        };
+        self.gathered += count;
+        end
     }
 
     async fn send(&mut self, request: &[u8]) -> Result<(), End> {
@@ -163,13 +197,19 @@ impl<'a> Exchange<'a> {
 
     async fn next_event(&mut self) -> Event {
         poll_fn(|cx| {
-            match self.link.backend.wire.poll_more(cx) {
-                Poll::Ready(Ok(true)) => return Poll::Ready(Event::More),
-                Poll::Ready(_) => return Poll::Ready(Event::BackendGone),
-                Poll::Pending => {}
+            let has_time = self.gathered > 0 && self.poll_moment(cx).is_pending();
+            if !has_time || self.bytes < LONG {
+                match self.link.backend.wire.poll_more(cx) {
+                    Poll::Ready(Ok(true)) => return Poll::Ready(Event::More),
+                    Poll::Ready(_) => return Poll::Ready(Event::BackendGone),
+                    Poll::Pending => {}
+                }
             }
             if let Some(event) = self.poll_told(cx) {
                 return Poll::Ready(event);
+            }
+            if self.gathered > 0 && !has_time {
+                return Poll::Ready(Event::Moment);
             }
             if self.client.poll_gone(cx).is_ready() {
                 return Poll::Ready(Event::ClientGone);
@@ -179,7 +219,15 @@ impl<'a> Exchange<'a> {
         .await
     }
 
-    fn poll_told(&mut self, cx: &mut std::task::Context<'_>) -> Option<Event> {
+    fn poll_moment(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let moment = self.moment.get_or_insert_with(|| Box::pin(sleep(MOMENT)));
+        if !mem::replace(&mut self.moment_runs, true) {
+            moment.as_mut().reset(Instant::now() + MOMENT);
+        }
+        moment.as_mut().poll(cx)
+    }
+
+    fn poll_told(&mut self, cx: &mut Context<'_>) -> Option<Event> {
         if let Poll::Ready(order) = self.session.poll_order(cx)
             && (self.stopped.is_none() || order.ends())
         {
@@ -215,8 +263,10 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Passes on the first bytes that came from the backend.
-    async fn pass_on(&mut self, count: usize) -> Result<(), End> {
+    /// Passes on what was gathered.
+    async fn pass_on(&mut self) -> Result<(), End> {
+        let count = mem::take(&mut self.gathered);
+        self.moment_runs = false;
         self.bytes += count as u64;
         self.session.bytes.store(self.bytes, Ordering::Relaxed);
         if let Some(most) = self.most

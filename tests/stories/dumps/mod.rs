@@ -1,6 +1,7 @@
 //! Shared files in notebooks: there, shut, and never the reason that a server does not start or stop.
 
 mod dying;
+mod fetched;
 mod hostile;
 mod notebook;
 mod operator;

@@ -74,7 +74,12 @@ fn export(wiki: &str, pages: Range<usize>) -> String {
 }
 
 /// Packs the parts of a dump in a container that has the programs for it.
-async fn pack(source: &Path, wiki: &str, ending: &str, parts: &[Range<usize>]) -> Result<()> {
+pub(super) async fn pack(
+    source: &Path,
+    wiki: &str,
+    ending: &str,
+    parts: &[Range<usize>],
+) -> Result<()> {
     let folder = source.join(format!("{wiki}/20260101"));
     std::fs::create_dir_all(&folder)?;
     for (place, pages) in parts.iter().enumerate() {

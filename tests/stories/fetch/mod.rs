@@ -1,16 +1,23 @@
 //! `holt dumps fetch` against a mirror that cuts, truncates, lies and forbids: right files or a clear error, never a wrong file.
 
+mod interrupted;
+mod planted;
+mod slow;
+mod told;
+
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use holt_tests::hub::binary;
 use holt_tests::mirror::{Mirror, Way};
+use holt_tests::wait::eventually;
 use rand::Rng;
 use serde_json::json;
 use tempfile::TempDir;
 
+const SOON: Duration = Duration::from_secs(20);
 const WIKI: &str = "simplewiki";
 const DATE: &str = "20260101";
 const JOB: &str = "articlesdump";
@@ -25,8 +32,11 @@ struct Scene {
 
 impl Scene {
     fn new() -> Result<Self> {
-        let mirror = Mirror::start()?;
-        let mut content = vec![0; 300_000];
+        Self::of(Mirror::start()?, 300_000)
+    }
+
+    fn of(mirror: Mirror, size: usize) -> Result<Self> {
+        let mut content = vec![0; size];
         rand::rng().fill_bytes(&mut content);
         mirror.publish(WIKI, DATE, JOB, &[(NAME, &content)]);
         Ok(Self {
@@ -44,13 +54,40 @@ impl Scene {
         self.to.path().join(Self::path())
     }
 
+    fn part(&self) -> PathBuf {
+        self.file().with_file_name(format!(".{NAME}.part"))
+    }
+
+    fn note(&self) -> PathBuf {
+        self.file().with_file_name(format!(".{NAME}.part.json"))
+    }
+
+    /// Waits until the part has at least so many bytes.
+    async fn part_has(&self, bytes: u64) -> Result<u64> {
+        let look = || async {
+            match std::fs::metadata(self.part()) {
+                Ok(found) if found.len() >= bytes => Ok(found.len()),
+                other => Err(format!("{other:?}")),
+            }
+        };
+        eventually("so much of the part is there", SOON, look).await
+    }
+
     fn command(&self, more: &[&str]) -> Result<tokio::process::Command> {
-        let mut command = tokio::process::Command::new(binary()?);
+        let mut command = self.bare_command()?;
         command
-            .args(["dumps", "fetch", "--mirror", &self.mirror.url(), "--to"])
+            .args(["--mirror", &self.mirror.url(), "--to"])
             .arg(self.to.path())
             .args(["--tries", "3"])
-            .args(more)
+            .args(more);
+        Ok(command)
+    }
+
+    /// Without any flag.
+    fn bare_command(&self) -> Result<tokio::process::Command> {
+        let mut command = tokio::process::Command::new(binary()?);
+        command
+            .args(["dumps", "fetch"])
             .env("HOLT_DATA_DIR", self.to.path().join("data"))
             .current_dir(self.to.path())
             .kill_on_drop(true);
@@ -58,8 +95,7 @@ impl Scene {
     }
 
     async fn run(&self, more: &[&str]) -> Result<Output> {
-        let output = self.command(more)?.output();
-        Ok(tokio::time::timeout(Duration::from_secs(60), output).await??)
+        ended(self.command(more)?).await
     }
 
     /// Gets the file, the next requests for it being answered so.
@@ -95,6 +131,10 @@ impl Scene {
         ensure!(!self.file().exists(), "a file is there");
         Ok(())
     }
+}
+
+async fn ended(mut command: tokio::process::Command) -> Result<Output> {
+    Ok(tokio::time::timeout(Duration::from_secs(60), command.output()).await??)
 }
 
 fn words(output: &Output) -> String {
@@ -139,15 +179,8 @@ async fn a_killed_run_is_taken_up_and_a_changed_file_is_not() -> Result<()> {
     scene
         .mirror
         .answer_next(&path, std::iter::once(Way::Cut(120_000)).chain(busy));
-    let mut run = scene.command(&[WIKI, JOB])?.spawn()?;
-    let part = scene.file().with_file_name(format!(".{NAME}.part"));
-    holt_tests::wait::eventually("a part is there", Duration::from_secs(20), || async {
-        match std::fs::metadata(&part) {
-            Ok(found) if found.len() == 120_000 => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
-    .await?;
+    let mut run = scene.command(&[WIKI, JOB])?.stderr(Stdio::null()).spawn()?;
+    scene.part_has(120_000).await?;
     run.kill().await?;
     let output = scene.fetch([]).await?;
     scene.is_right(&output)?;
