@@ -25,6 +25,7 @@ mod login;
 mod map;
 mod memory;
 mod metrics;
+mod order;
 pub(crate) mod packet;
 mod passwords;
 mod people;
