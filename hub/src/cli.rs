@@ -138,7 +138,7 @@ impl Overrides {
         let settings = Settings::load(&sources).map_err(Failure::settings)?;
         // Files that settings name are part of them: better told now than by a hub that does not come up.
         let mut mistakes = crate::hub::mistakes(&settings);
-        mistakes.extend(settings.replica_accounts().err());
+        mistakes.extend(replicas::mistakes(&settings));
         if mistakes.is_empty() {
             Ok(settings)
         } else {

@@ -162,6 +162,9 @@ pub struct Section {
     pub up: bool,
     /// How far the best backend is behind, in seconds; absent when it does not tell.
     pub lag_seconds: Option<f64>,
+    /// Whether it answers and nothing new arrives: replication has stopped on every backend that takes statements.
+    #[serde(default)]
+    pub stale: bool,
     /// Its backends, in the order they are configured.
     pub backends: Vec<Backend>,
 }
@@ -181,7 +184,7 @@ pub struct Backend {
     pub trouble: Option<String>,
 }
 
-/// Whether a backend takes new connections. It holds until the gateway ends.
+/// Whether a backend takes new connections. The gateway remembers it over its own end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Draining {

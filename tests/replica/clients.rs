@@ -162,6 +162,68 @@ for more in ({}, {'compress': True}, {'ssl_disabled': True}, {'auth_plugin': 'ca
 }
 
 #[test]
+fn large_parameters_of_prepared_statements_pass() {
+    let world = World::usual();
+    let text = "
+import mysql.connector, io
+for more in ({}, {'compress': True}):
+    m = mysql.connector.connect(host=host, port=port, user=user, password=password, database='enwiki_p', use_pure=True, **more)
+    k = m.cursor(prepared=True)
+    for size in (0xFFFFFF - 40, 0xFFFFFF, 17 << 20, 40 << 20):
+        k.execute('select length(%s)', (b'x' * size,)); print(k.fetchone()[0] == size, end=' ')
+    k.execute('select length(%s)', (io.BytesIO(b'y' * (18 << 20)),)); print(k.fetchone()[0])
+    m.close()
+m = mysql.connector.connect(host=host, port=port, user=user, password=password, database='enwiki_p', use_pure=True)
+try:
+    m.cursor(prepared=True).execute('select length(%s)', (b'x' * (70 << 20),))
+except mysql.connector.Error as e:
+    print(e.errno)
+";
+    let line = "True True True True 18874368";
+    assert_eq!(script(&world, text), format!("{line}\n{line}\n1153"));
+}
+
+#[test]
+fn no_file_of_the_clients_is_read() {
+    let world = World::usual();
+    let text = "
+import pymysql, mysql.connector
+c = pymysql.connect(host=host, port=port, user=user, password=password, database='enwiki_p', local_infile=True)
+try:
+    c.cursor().execute(\"load data local infile '/etc/passwd' into table page\")
+except pymysql.err.MySQLError as e:
+    print(e.args[0])
+m = mysql.connector.connect(host=host, port=port, user=user, password=password, database='enwiki_p', use_pure=True, allow_local_infile=True)
+try:
+    m.cursor().execute(\"load data local infile '/etc/passwd' into table page\")
+except mysql.connector.Error as e:
+    print(e.errno)
+m.close()
+";
+    assert_eq!(script(&world, text), "1148\n1148");
+}
+
+#[test]
+fn every_client_lists_the_wikis_of_all_sections() {
+    let world = World::usual();
+    let listed = "information_schema dewiki_p enwiki_p meta_p wikidatawiki_p";
+    for arguments in [&[][..], &["--compress"], &["--ssl"]] {
+        assert_eq!(mariadb(&world, arguments, "show databases"), listed);
+    }
+    let text = "
+import mysql.connector, pymysql
+m = mysql.connector.connect(host=host, port=port, user=user, password=password, use_pure=True)
+k = m.cursor(); k.execute('show databases'); print(*[row[0] for row in k])
+c = pymysql.connect(host=host, port=port, user=user, password=password)
+k = c.cursor(); k.execute(\"show databases like 'de%'\"); print(*k.fetchone(), k.description[0][0])
+";
+    assert_eq!(
+        script(&world, text),
+        format!("{listed}\ndewiki_p Database (de%)")
+    );
+}
+
+#[test]
 fn sqlalchemy_reads_tables_and_rows() {
     let world = World::usual();
     let text = "

@@ -1,5 +1,8 @@
 //! Real MariaDB servers: two for all tests, which stand for two sections, and more for tests that break theirs.
 
+#[path = "mysql.rs"]
+mod mysql;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
@@ -26,12 +29,23 @@ create procedure two_results() begin select 1; select 2, 3; end;
 pub(crate) struct Database {
     pub(crate) port: u16,
     directory: PathBuf,
+    /// A MySQL instead of a MariaDB.
+    is_mysql: bool,
     /// The process.
     running: Mutex<Option<u32>>,
 }
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// What changes to the user that servers run as. Not by a server's own option: a change of user takes the signal of its end away.
+fn as_mysql() -> Command {
+    let mut command = Command::new("setpriv");
+    if is_root() {
+        command.args(["--reuid=mysql", "--regid=mysql", "--clear-groups"]);
+    }
+    command
 }
 
 fn program(name: &str) -> PathBuf {
@@ -107,6 +121,37 @@ fn hand_over(directory: &Path) {
 }
 
 impl Database {
+    /// A server of MySQL's own, with `enwiki_p`.
+    pub(crate) fn mysql(name: &str, options: &[&str]) -> Self {
+        let directory = scratch().join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        hand_over(&directory);
+        let mut install = as_mysql();
+        install.arg("--").args(mysql::server());
+        install.arg("--initialize-insecure");
+        install.arg(format!("--datadir={}", directory.join("data").display()));
+        let done = install.output().unwrap();
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+        let database = Self {
+            port: free_port().unwrap(),
+            directory,
+            is_mysql: true,
+            running: Mutex::new(None),
+        };
+        database.run(options);
+        database.root("create database enwiki_p; create table enwiki_p.page (page_id int unsigned primary key, page_title varbinary(255) not null)");
+        for id in 1..=3 {
+            database.root(&format!(
+                "insert into enwiki_p.page values ({id}, 'enwiki_p_{id}')"
+            ));
+        }
+        database
+    }
+
     /// The server of the first section: `enwiki_p`, `wikidatawiki_p` and `meta_p`.
     pub(crate) fn first() -> &'static Self {
         static FIRST: OnceLock<Database> = OnceLock::new();
@@ -117,6 +162,22 @@ impl Database {
     pub(crate) fn second() -> &'static Self {
         static SECOND: OnceLock<Database> = OnceLock::new();
         SECOND.get_or_init(|| Self::start("second", &["dewiki_p"], &[]))
+    }
+
+    /// Lets an account of a pool in, with `pw` and its number for a password.
+    pub(crate) fn let_account_in(&self, account: &str, number: usize, grants: &[&str]) {
+        // Ways to sign in are mixed: the first account has the one of MariaDB's own. MySQL has one way.
+        let how = if number == 0 && !self.is_mysql {
+            format!("via ed25519 using password('pw{number}')")
+        } else {
+            format!("by 'pw{number}'")
+        };
+        self.root(&format!(
+            "drop user if exists {account}@'%'; create user {account}@'%' identified {how}"
+        ));
+        for grant in grants {
+            self.root(&format!("grant {grant} to {account}@'%'"));
+        }
     }
 
     /// A server of one's own with these databases and options.
@@ -134,40 +195,49 @@ impl Database {
         let database = Self {
             port: free_port().unwrap(),
             directory,
+            is_mysql: false,
             running: Mutex::new(None),
         };
         database.run(options);
-        for name in databases {
-            database.root(&format!("create database {name}"));
-            database.root_in(name, TABLES);
-        }
-        if databases.contains(&"meta_p") {
-            database.root("create table meta_p.wiki (dbname varchar(32) primary key, lang varchar(12), name text, family text, url text, slice text, is_closed tinyint);
-                insert into meta_p.wiki values ('enwiki', 'en', 'Wikipedia', 'wikipedia', 'https://en.wikipedia.org', 's1.labsdb', 0), ('dewiki', 'de', 'Wikipedia', 'wikipedia', 'https://de.wikipedia.org', 's2.labsdb', 0), ('wikidatawiki', 'en', 'Wikidata', 'wikidata', 'https://www.wikidata.org', 's1.labsdb', 0)");
-        }
+        database.fill(databases);
         database
     }
 
-    fn run(&self, options: &[&str]) {
-        let mut command = Command::new("setpriv");
-        // It ends with the tests, however these end.
-        if is_root() {
-            // Not by the server's own option: a change of user takes the signal away.
-            command.args(["--reuid=mysql", "--regid=mysql", "--clear-groups"]);
+    fn fill(&self, databases: &[&str]) {
+        for name in databases {
+            self.root(&format!("create database {name}"));
+            self.root_in(name, TABLES);
         }
-        command
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(program("mariadbd"));
+        if databases.contains(&"meta_p") {
+            self.root("create table meta_p.wiki (dbname varchar(32) primary key, lang varchar(12), name text, family text, url text, slice text, is_closed tinyint);
+                insert into meta_p.wiki values ('enwiki', 'en', 'Wikipedia', 'wikipedia', 'https://en.wikipedia.org', 's1.labsdb', 0), ('dewiki', 'de', 'Wikipedia', 'wikipedia', 'https://de.wikipedia.org', 's2.labsdb', 0), ('wikidatawiki', 'en', 'Wikidata', 'wikidata', 'https://www.wikidata.org', 's1.labsdb', 0)");
+        }
+    }
+
+    fn run(&self, options: &[&str]) {
+        // It ends with the tests, however these end.
+        let mut command = as_mysql();
+        command.args(["--pdeathsig", "KILL", "--"]);
+        if self.is_mysql {
+            command.args(mysql::server());
+        } else {
+            command.arg(program("mariadbd")).arg("--no-defaults");
+        }
         command.args([
-            "--no-defaults",
             "--bind-address=127.0.0.1",
             "--skip-name-resolve",
             "--max-allowed-packet=64M",
             "--innodb-buffer-pool-size=16M",
-            "--innodb-log-file-size=16M",
             "--performance-schema=off",
-            "--plugin-load-add=auth_ed25519",
         ]);
+        if self.is_mysql {
+            command.args(["--mysqlx=off", "--secure-file-priv=NULL"]);
+        } else {
+            command.args([
+                "--innodb-log-file-size=16M",
+                "--plugin-load-add=auth_ed25519",
+            ]);
+        }
         command.arg(format!(
             "--datadir={}",
             self.directory.join("data").display()

@@ -1,5 +1,6 @@
 //! Clients that do not keep to the protocol, or try what is refused. After each, the gateway serves others as before.
 
+use crate::database::Database;
 use crate::raw::{CAPABILITIES, Raw, hello};
 use crate::world::World;
 
@@ -23,8 +24,52 @@ fn tricks_in_sql_are_refused_with_words() {
         "set names sjis",
         "grant all on *.* to x",
         "begin not atomic select 1; end",
+        // Every account may change its own password.
+        "set password = password('x')",
+        "set autocommit = 1, password = password('x')",
+        "set names utf8mb4, password = 'x'",
+        "set transaction read only, password = 'x'",
+        "set @a = 1, global max_connections = 1",
+        "set global max_connections = 1",
+        "set @@global.max_connections = 1",
+        "set persist max_connections = 1",
+        "set role none",
+        "set default role none",
+        "set session sort_buffer_size = 1000000000",
+        "alter user current_user() identified by 'x'",
+        "execute immediate concat('delete ', 'from page')",
+        "/*! set */ password = 'x'",
+        "/*M! select 1 */",
+        "/*M!100100 set password = 'x' */",
+        "select /* a /* b */ 1 /*! + 1 */",
+        "select 1 /*!50000 union select user from mysql.user */",
+        "handler page open",
+        "lock tables page read",
+        "flush tables",
+        "shutdown",
+        "purge binary logs to 'x'",
+        "change master to master_host = 'x'",
+        "install soname 'x'",
+        "backup stage start",
+        "kill user root",
+        "kill 99999",
+        "select 1 into dumpfile '/tmp/holt'",
+        "analyze table page",
+        "analyze delete from page",
+        "explain delete from page into outfile '/tmp/holt'",
+        "with x as (select 1) delete from page",
+        "select * from page lock in share mode",
+        "set names gbk",
+        "set names 'sjis'",
+        "set character set big5",
+        "set character_set_client = gbk",
+        "set character_set_client = @@character_set_filesystem",
+        "set collation_connection = 'gbk_chinese_ci'",
+        "use enwiki_p; delete from page",
+        "select 'x",
+        "select 1 /* x",
     ] {
-        let refused = client.ask(statement).unwrap_err();
+        let refused = client.ask(statement).expect_err(statement);
         assert!(refused.words.len() > 20, "{statement}: {refused:?}");
         assert_eq!(client.value("select 1"), "1", "{statement}");
     }
@@ -34,6 +79,116 @@ fn tricks_in_sql_are_refused_with_words() {
     assert_eq!(greeted.capabilities & (0x80 | 0x1_0000), 0);
     client.send(0, &[0x1B, 0, 0]);
     assert_eq!(client.word().unwrap_err().code, 1235);
+}
+
+/// Where letters of one byte are read, some bytes are blanks that are none elsewhere. A statement that means one thing to the gateway
+/// and another to the server could change the account's own password, which no grant forbids.
+#[test]
+fn blanks_of_a_character_set_hide_nothing() {
+    let world = World::usual();
+    let mut client = world.client("a", "enwiki_p");
+    client.ask("set names latin1").unwrap();
+    let before =
+        Database::first().root("select user, authentication_string from mysql.user order by user");
+    for statement in [
+        &b"set autocommit = 1 --\xa0'\n, password = password('x') --'"[..],
+        b"set autocommit = 1 --\x81'\n, password = password('x') --'",
+        b"set autocommit = 1 --\x7f'\n, password = password('x') --'",
+        b"set autocommit = 1,\xa0password = password('x')",
+        b"set\xa0password = password('x')",
+        b"\xa0set password = password('x')",
+        b"set @a\xa0= 1, password = password('x')",
+        b"select 1 --\xa0'\n /*!50000 into outfile '/tmp/holt' */ --'",
+        b"select 1 into\xa0outfile '/tmp/holt'",
+    ] {
+        client.send(0, &[b"\x03", statement].concat());
+        let refused = client.hear().unwrap_err();
+        assert!(refused.code > 0, "{refused:?}");
+        assert_eq!(client.value("select 1"), "1");
+    }
+    // A quote that an East Asian letter would hide is one here: the session reads as it was told to at its beginning.
+    for collation in [1, 13, 28, 95] {
+        let mut raw = Raw::greet(world.address);
+        let proof = raw.proof("pa");
+        let mut said = hello("ha", &proof, "enwiki_p");
+        said[8] = collation;
+        raw.send(1, &said);
+        raw.word().unwrap();
+        assert_eq!(raw.value("select @@character_set_client"), "utf8mb4");
+        raw.send(0, b"\x03select '\xbf\\' or 1 = 1 -- '");
+        assert!(raw.hear().is_ok());
+    }
+    let after =
+        Database::first().root("select user, authentication_string from mysql.user order by user");
+    let own = |all: &str| -> Vec<String> {
+        all.lines()
+            .filter(|line| {
+                world
+                    .accounts
+                    .iter()
+                    .any(|account| line.starts_with(account.as_str()))
+            })
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(own(&after), own(&before));
+    assert_eq!(own(&after).len(), 3);
+}
+
+/// What no word refuses, and the grants do; or what is lawful and shows nothing of others.
+#[test]
+fn the_wall_stands_behind_the_words() {
+    let world = World::usual();
+    let (mut client, mut other) = (world.client("a", "enwiki_p"), world.client("b", "enwiki_p"));
+    other.say("select 'secret of b', sleep(3)");
+    while world.statements().statements.is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    for statement in [
+        "select * from mysql.user",
+        "select * from mysql.global_priv",
+        "select load_file('/etc/passwd')",
+        "select * from performance_schema.events_statements_current",
+        "select * from performance_schema.threads",
+        "select * from information_schema.processlist",
+        "show full processlist",
+        "show processlist",
+        "show grants",
+        "show grants for root@localhost",
+        "select * from information_schema.user_privileges",
+        "select * from information_schema.innodb_trx",
+        "show engine innodb status",
+        "show binary logs",
+        "show variables like 'secure%'",
+        "select @@global.init_connect",
+        "call mysql.add_geometry_column('', '', '', '', 1)",
+        "show create user current_user()",
+        "select * from information_schema.tables where table_schema = 'mysql'",
+    ] {
+        let told = format!("{:?}", client.ask(statement));
+        for word in ["secret of b", "root:", "pw0", "*A"] {
+            assert!(!told.contains(word), "{statement}: {told}");
+        }
+        if statement.contains("from mysql.") {
+            assert!(told.contains("denied"), "{statement}: {told}");
+        }
+    }
+    assert_eq!(
+        client.ask("select load_file('/etc/passwd')").unwrap()[0][0],
+        None
+    );
+    for statement in [
+        "do sleep(0.01)",
+        "do get_lock('holt', 0)",
+        "select benchmark(10, md5('x'))",
+    ] {
+        client.ask(statement).unwrap();
+    }
+    let held = client.ask("use dewiki_p").unwrap_err();
+    assert!(held.words.contains("lock"), "{held:?}");
+    client.ask("select 5 into @b").unwrap();
+    assert_eq!(client.value("select @b"), "5");
+    assert_eq!(other.hear().unwrap().len(), 1);
 }
 
 #[test]
@@ -132,6 +287,42 @@ fn commands_that_are_not_taken_are_answered_with_an_error() {
 }
 
 #[test]
+fn a_change_of_user_wants_the_password_of_that_user() {
+    let world = World::usual();
+    let change = |raw: &mut Raw, user: &str, password: &str| {
+        let said = [
+            b"\x11",
+            user.as_bytes(),
+            b"\0\0dewiki_p\0",
+            &[33, 0],
+            b"mysql_native_password\0",
+        ]
+        .concat();
+        raw.send(0, &said);
+        let asked = raw.word().unwrap();
+        assert_eq!(asked[0], 0xFE);
+        let challenge = asked.len() - 21;
+        raw.nonce = asked[challenge..asked.len() - 1].to_vec();
+        let proof = raw.proof(password);
+        raw.send(2, &proof);
+        raw.word().map(drop)
+    };
+    let mut raw = world.client("a", "enwiki_p");
+    raw.ask("set @a = 1").unwrap();
+    change(&mut raw, "hb", "pb").unwrap();
+    assert_eq!(raw.value("select database()"), "dewiki_p");
+    let own =
+        raw.value("select info from information_schema.processlist where id = connection_id()");
+    assert!(own.starts_with("/* holt user=2 "), "{own}");
+    assert_eq!(raw.ask("select @a").unwrap()[0][0], None);
+    for (user, password) in [("ha", "pb"), ("hx", "pa"), ("", "")] {
+        let mut raw = world.client("a", "enwiki_p");
+        assert_eq!(change(&mut raw, user, password).unwrap_err().code, 1045);
+        assert!(raw.ask("select 1").is_err(), "the connection is over");
+    }
+}
+
+#[test]
 fn a_handshake_that_was_listened_to_opens_nothing() {
     let world = World::usual();
     let mut raw = Raw::greet(world.address);
@@ -143,6 +334,26 @@ fn a_handshake_that_was_listened_to_opens_nothing() {
     assert_ne!(again.nonce, raw.nonce);
     again.send(1, &said);
     assert_eq!(again.word().unwrap_err().code, 1045);
+}
+
+/// One notebook opens more connections than the gateway has room for at its door, and says nothing in any.
+#[test]
+fn who_crowds_the_door_keeps_nobody_else_out() {
+    let world = World::usual();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let crowd = runtime.block_on(async {
+        let mut crowd = Vec::new();
+        for _ in 0..700 {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+            crowd.push(socket.connect(world.address).await.unwrap());
+        }
+        crowd
+    });
+    for _ in 0..5 {
+        assert_eq!(world.client("a", "enwiki_p").value("select 1"), "1");
+    }
+    drop(crowd);
 }
 
 #[test]

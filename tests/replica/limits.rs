@@ -50,28 +50,6 @@ fn one_connection_too_many_waits_and_then_is_told() {
 }
 
 #[test]
-fn an_account_serves_one_user_and_the_next_waits_for_it() {
-    let world = World::new(Plan {
-        accounts: 1,
-        settings: "queue_timeout = \"1s\"",
-        ..Plan::default()
-    });
-    let mut one = world.client("a", "enwiki_p");
-    let mut again = world.client("a", "dewiki_p");
-    assert_eq!(
-        one.value("select current_user()"),
-        again.value("select current_user()")
-    );
-    let mut other = world.client("b", "enwiki_p");
-    let refused = other.ask("select 1").unwrap_err();
-    assert!(refused.words.contains("accounts are in use"), "{refused:?}");
-    drop(one);
-    other.say("select 7");
-    drop(again);
-    assert_eq!(other.hear().unwrap()[0][0].as_deref(), Some("7"));
-}
-
-#[test]
 fn a_shared_account_serves_everybody_and_check_says_what_that_shows() {
     let world = World::new(Plan {
         accounts: 1,

@@ -2,13 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod certificates;
 mod clients;
 mod database;
+mod doors;
 mod hostile;
 mod limits;
+mod maps;
 mod operator;
 mod people;
 mod raw;
 mod routing;
+mod several;
+mod shown;
 mod trouble;
+mod turns;
 mod world;

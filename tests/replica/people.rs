@@ -102,6 +102,18 @@ fn a_user_neither_sees_nor_stops_another() {
             .code,
         1094
     );
+    for statement in [
+        "show explain for",
+        "explain for connection",
+        "show analyze for",
+    ] {
+        let statement = format!("{statement} {}", thread.trim());
+        let refused = other.ask(&statement).unwrap_err();
+        assert!(
+            !refused.words.contains("secret"),
+            "{statement}: {refused:?}"
+        );
+    }
     assert_eq!(one.hear().unwrap().len(), 1);
 }
 

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -23,8 +24,14 @@ pub(crate) struct Plan<'a> {
     /// Lines of `[replicas]`.
     pub(crate) settings: &'a str,
     pub(crate) first: &'a Database,
+    /// What the first server is called in the settings.
+    pub(crate) host: &'a str,
+    /// Further servers of the first section.
+    pub(crate) more: &'a [&'a Database],
     /// Lines of the first section.
     pub(crate) first_settings: &'a str,
+    /// What the gateway finds in its environment.
+    pub(crate) env: &'a [(&'a str, &'a str)],
     /// The only processor it may use.
     pub(crate) processor: Option<usize>,
     /// What is logged.
@@ -38,6 +45,9 @@ impl Default for Plan<'_> {
             grants: &["select, show view, execute on `%\\_p`.*"],
             settings: "",
             first: Database::first(),
+            host: "127.0.0.1",
+            more: &[],
+            env: &[],
             first_settings: "databases = [\"enwiki_p\", \"wikidatawiki_p\", \"meta_p\"]",
             processor: None,
             log: "debug",
@@ -48,6 +58,9 @@ impl Default for Plan<'_> {
 /// A running gateway.
 pub(crate) struct World {
     pub(crate) process: Child,
+    /// What it is run with.
+    command: Vec<String>,
+    env: Vec<(String, String)>,
     directory: tempfile::TempDir,
     pub(crate) address: SocketAddr,
     pub(crate) accounts: Vec<String>,
@@ -63,6 +76,47 @@ fn holt() -> std::path::PathBuf {
         path.pop();
     }
     path.join("holt")
+}
+
+fn run(command: &[String], directory: &Path, env: &[(String, String)]) -> Child {
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(directory.join("log"))
+        .unwrap();
+    Command::new(&command[0])
+        .args(&command[1..])
+        .arg("replicas")
+        .arg("--config")
+        .arg(directory.join("holt.toml"))
+        .arg("--data-dir")
+        .arg(directory.join("d"))
+        .env_clear()
+        .envs(env.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("cargo build -p holt comes first")
+}
+
+/// What `holt check` says of settings, and its exit code.
+pub(crate) fn check(config: &str) -> (i32, String) {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("holt.toml"), config).unwrap();
+    let done = Command::new(holt())
+        .arg("check")
+        .arg("--config")
+        .arg(directory.path().join("holt.toml"))
+        .arg("--data-dir")
+        .arg(directory.path().join("d"))
+        .output()
+        .unwrap();
+    let told = [done.stdout, done.stderr].concat();
+    (
+        done.status.code().unwrap(),
+        String::from_utf8_lossy(&told).into_owned(),
+    )
 }
 
 impl World {
@@ -89,64 +143,55 @@ impl World {
         let mut file = String::new();
         for (at, account) in accounts.iter().enumerate() {
             file.push_str(&format!("{account} pw{at}\n"));
-            for server in servers {
-                // Ways to sign in are mixed: the first account has the one of MariaDB's own.
-                let how = if at == 0 {
-                    format!("via ed25519 using password('pw{at}')")
-                } else {
-                    format!("by 'pw{at}'")
-                };
-                server.root(&format!(
-                    "create or replace user {account}@'%' identified {how}"
-                ));
-                for grant in plan.grants {
-                    server.root(&format!("grant {grant} to {account}@'%'"));
-                }
+            for server in servers.iter().chain(plan.more) {
+                server.let_account_in(account, at, plan.grants);
             }
         }
         let directory = tempfile::Builder::new().prefix("hr").tempdir().unwrap();
         std::fs::write(directory.path().join("accounts"), file).unwrap();
         let port = holt_tests::free_port().unwrap();
+        let mut backends = format!("\"{}:{}\"", plan.host, plan.first.port);
+        for server in plan.more {
+            backends.push_str(&format!(", \"127.0.0.1:{}\"", server.port));
+        }
         let config = format!(
-            "[replicas]\naccounts_file = \"{}\"\nlisten = \"127.0.0.1:{port}\"\ncheck_interval = \"500ms\"\n{}\n[replica_section.s1]\nbackends = [\"127.0.0.1:{}\"]\n{}\n[replica_section.s2]\nbackends = [\"127.0.0.1:{}\"]\ndatabases = [\"dewiki_p\"]\n[log]\nformat = \"text\"\nfilter = \"{}\"\n",
+            "[replicas]\naccounts_file = \"{}\"\nlisten = \"127.0.0.1:{port}\"\ncheck_interval = \"500ms\"\n{}\n[replica_section.s1]\nbackends = [{backends}]\n{}\n[replica_section.s2]\nbackends = [\"127.0.0.1:{}\"]\ndatabases = [\"dewiki_p\"]\n[log]\nformat = \"text\"\nfilter = \"{}\"\n",
             directory.path().join("accounts").display(),
             plan.settings,
-            plan.first.port,
             plan.first_settings,
             Database::second().port,
             plan.log,
         );
         std::fs::write(directory.path().join("holt.toml"), config).unwrap();
-        let log = std::fs::File::create(directory.path().join("log")).unwrap();
-        let mut command = match plan.processor {
-            None => Command::new(holt()),
+        let command = match plan.processor {
+            None => vec![holt().display().to_string()],
             Some(processor) => {
-                let mut command = Command::new("taskset");
-                command.args(["-c", &processor.to_string()]).arg(holt());
-                command
+                let processor = processor.to_string();
+                let holt = holt().display().to_string();
+                vec!["taskset".to_owned(), "-c".to_owned(), processor, holt]
             }
         };
-        let process = command
-            .arg("replicas")
-            .arg("--config")
-            .arg(directory.path().join("holt.toml"))
-            .arg("--data-dir")
-            .arg(directory.path().join("d"))
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("cargo build -p holt comes first");
+        let env: Vec<_> = plan
+            .env
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         let mut world = Self {
-            process,
+            process: run(&command, directory.path(), &env),
+            command,
+            env,
             directory,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             accounts,
             generation: 0,
             grants: Vec::new(),
         };
-        world.until("the gateway has looked at its servers", |world| {
+        world.wait_for_looks();
+        world
+    }
+
+    fn wait_for_looks(&mut self) {
+        self.until("the gateway has looked at its servers", |world| {
             let status = world.status()?;
             let looked = |text: &Option<String>| {
                 text.as_ref()
@@ -159,7 +204,15 @@ impl World {
                 .all(|backend| looked(&backend.trouble));
             (all && !status.listen.is_empty()).then_some(())
         });
-        world
+    }
+
+    /// Kills the gateway without a word and runs it again, as the supervisor would; the hub tells it all again.
+    pub(crate) fn run_again(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.process = run(&self.command, self.directory.path(), &self.env);
+        self.wait_for_looks();
+        self.push();
     }
 
     /// Waits until a look brings something.
@@ -252,6 +305,10 @@ impl World {
             limits,
         });
         self.generation += 1;
+        self.push();
+    }
+
+    fn push(&self) {
         let grants = Grants {
             generation: self.generation,
             listen: None,

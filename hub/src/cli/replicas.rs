@@ -22,6 +22,8 @@ use crate::telemetry;
 
 /// A dblist may take so long to come.
 const FETCH: Duration = Duration::from_secs(20);
+/// The longest dblist; that of all wikis has some kilobytes.
+const LIST: usize = 1 << 20;
 
 /// `holt replicas`.
 #[derive(Debug, Args)]
@@ -61,6 +63,20 @@ async fn serve(place: Place) -> Result<(), Failure> {
     tokio::select! {
         ended = running => Ok(ended?),
         () = signals.second() => Ok(()),
+    }
+}
+
+/// What cannot be used of the files that the settings name.
+pub(super) fn mistakes(settings: &Settings) -> Vec<String> {
+    if !settings.replicas.is_on() {
+        return Vec::new();
+    }
+    match settings.replica_accounts() {
+        Err(mistake) => vec![mistake],
+        Ok(_) => gateway(settings).map_or_else(
+            |failure| vec![failure.message],
+            |gateway| holt_proxy::replica::mistakes(&gateway),
+        ),
     }
 }
 
@@ -152,10 +168,29 @@ fn fetch() -> Result<Fetch, Failure> {
         let client = client.clone();
         async move {
             let asked = async {
-                let answer = client.get(&address).send().await?.error_for_status()?;
-                answer.text().await
+                let answer = client.get(&address).send().await?;
+                if answer.status() == reqwest::StatusCode::NOT_FOUND {
+                    return Ok(None);
+                }
+                let mut answer = answer.error_for_status()?;
+                let mut bytes = Vec::new();
+                while let Some(more) = answer.chunk().await? {
+                    bytes.extend_from_slice(&more);
+                    if bytes.len() > LIST {
+                        break;
+                    }
+                }
+                Ok(Some(bytes))
             };
-            asked.await.map_err(|error| crate::error_chain(&error))
+            let answered: Result<_, reqwest::Error> = asked.await;
+            let bytes = answered.map_err(|error| crate::error_chain(&error))?;
+            match bytes {
+                Some(bytes) if bytes.len() > LIST => {
+                    Err(format!("{address} is no dblist: it does not end"))
+                }
+                Some(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+                None => Ok(None),
+            }
         }
         .boxed()
     }))

@@ -145,6 +145,10 @@ fn api() -> Router<HubState> {
             get(replicas_api::list).options(hub::options),
         )
         .route(
+            "/hub/api/replicas/sections",
+            get(replicas_api::sections).options(hub::options),
+        )
+        .route(
             "/hub/api/replicas/statements/{id}",
             delete(replicas_api::delete).options(hub::options),
         )

@@ -48,12 +48,20 @@ async fn people_see_and_end_their_own_queries_and_administrators_all() -> Tried 
     );
     assert!(page.body.contains("1 min 1 s") && page.body.contains("7 rows, 2 KiB"));
     assert!(!page.body.contains("wren"), "{}", page.body);
+    assert!(page.body.contains("nothing new arrives"), "{}", page.body);
     assert!(page.body.contains("up to date") && page.body.contains("1 min 15 s behind"));
     let listed = browser.get("/hub/api/replicas/statements").await.is(200);
     assert_eq!(
         listed.json()["statements"].as_array().map(Vec::len),
         Some(1)
     );
+
+    let told = browser.get("/hub/api/replicas/sections").await.is(200);
+    assert_eq!(
+        told.json()["sections"]["s5"],
+        serde_json::json!({"up": true, "lag_seconds": 75.0, "stale": false})
+    );
+    assert_eq!(told.json()["sections"]["s7"]["stale"], true);
 
     // Not theirs, and without the proof, nothing is ended.
     browser

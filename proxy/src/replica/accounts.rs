@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -21,8 +22,27 @@ pub(crate) struct Accounts {
 #[derive(Debug, Default)]
 struct State {
     free: VecDeque<usize>,
-    taken: HashMap<i64, (usize, usize)>,
+    taken: HashMap<i64, Taken>,
     line: VecDeque<(i64, oneshot::Sender<Lease>)>,
+}
+
+#[derive(Debug)]
+struct Taken {
+    number: usize,
+    leases: usize,
+    since: Instant,
+    /// The user is asked to give it back: new leases stand in line.
+    is_asked_back: bool,
+}
+
+/// A user who has an account.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Holder {
+    pub(crate) user: i64,
+    /// Since when.
+    pub(crate) since: Instant,
+    /// Whether it was asked back.
+    pub(crate) is_asked_back: bool,
 }
 
 /// An account that serves a user until all of the user's leases are dropped.
@@ -93,13 +113,67 @@ impl Accounts {
             let number = usize::try_from(user.unsigned_abs()).unwrap_or_default() % self.all.len();
             return Some(lease(number));
         }
-        if let Some((number, leases)) = state.taken.get_mut(&user) {
-            *leases += 1;
-            return Some(lease(*number));
+        if let Some(taken) = state.taken.get_mut(&user) {
+            if taken.is_asked_back {
+                return None;
+            }
+            taken.leases += 1;
+            return Some(lease(taken.number));
         }
         let number = state.free.pop_front()?;
-        state.taken.insert(user, (number, 1));
+        let taken = Taken {
+            number,
+            leases: 1,
+            since: Instant::now(),
+            is_asked_back: false,
+        };
+        state.taken.insert(user, taken);
         Some(lease(number))
+    }
+
+    /// How many users wait who have no account.
+    pub(crate) fn waiting(&self) -> usize {
+        let state = self.lock();
+        let mut users: Vec<i64> = state
+            .line
+            .iter()
+            .filter(|(user, give)| !give.is_closed() && !state.taken.contains_key(user))
+            .map(|(user, _)| *user)
+            .collect();
+        users.sort_unstable();
+        users.dedup();
+        users.len()
+    }
+
+    /// Who has one, the longest first.
+    pub(crate) fn holders(&self) -> Vec<Holder> {
+        let state = self.lock();
+        let mut holders: Vec<Holder> = state
+            .taken
+            .iter()
+            .map(|(user, taken)| Holder {
+                user: *user,
+                since: taken.since,
+                is_asked_back: taken.is_asked_back,
+            })
+            .collect();
+        holders.sort_by_key(|holder| holder.since);
+        holders
+    }
+
+    /// From now on the user gets no further lease of the account before it was somebody else's turn.
+    pub(crate) fn ask_back(&self, user: i64) {
+        if let Some(taken) = self.lock().taken.get_mut(&user) {
+            taken.is_asked_back = true;
+        }
+    }
+
+    /// The user may keep the account after all.
+    pub(crate) fn leave_with(self: &Arc<Self>, user: i64) {
+        if let Some(taken) = self.lock().taken.get_mut(&user) {
+            taken.is_asked_back = false;
+        }
+        self.serve_line();
     }
 
     /// Gives what is free to who waits, in order; whoever went away meanwhile is passed over.
@@ -137,9 +211,9 @@ impl Lease {
     /// One more for the same connection, such as one that ends a statement.
     pub(crate) fn again(&self) -> Lease {
         if self.accounts.sharing == Sharing::Never
-            && let Some((_, leases)) = self.accounts.lock().taken.get_mut(&self.user)
+            && let Some(taken) = self.accounts.lock().taken.get_mut(&self.user)
         {
-            *leases += 1;
+            taken.leases += 1;
         }
         Lease {
             accounts: Arc::clone(&self.accounts),
@@ -157,8 +231,8 @@ impl Drop for Lease {
         let is_over = {
             let mut state = self.accounts.lock();
             match state.taken.get_mut(&self.user) {
-                Some((_, leases)) if *leases > 1 => {
-                    *leases -= 1;
+                Some(taken) if taken.leases > 1 => {
+                    taken.leases -= 1;
                     false
                 }
                 Some(_) => {
@@ -209,6 +283,29 @@ mod tests {
         assert_eq!(pool.free(), 0);
         drop((third, other));
         assert_eq!(pool.free(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_account_that_is_asked_back_is_next_that_of_who_waits() {
+        let pool = pool(1, Sharing::Never);
+        let one = pool.lease(1).await;
+        let mut other = Box::pin(pool.lease(2));
+        assert!(other.as_mut().now_or_never().is_none());
+        assert_eq!((pool.waiting(), pool.holders()[0].user), (1, 1));
+        pool.ask_back(1);
+        let mut again = Box::pin(pool.lease(1));
+        assert!(again.as_mut().now_or_never().is_none());
+        assert_eq!(pool.waiting(), 1, "who has one is not counted");
+        drop(one);
+        let other = other.await;
+        assert!(again.as_mut().now_or_never().is_none());
+        drop(other);
+        let one = again.await;
+        pool.ask_back(1);
+        let mut again = Box::pin(pool.lease(1));
+        assert!(again.as_mut().now_or_never().is_none());
+        pool.leave_with(1);
+        assert_eq!(again.await.number(), one.number());
     }
 
     #[tokio::test]

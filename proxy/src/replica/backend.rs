@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_common::auth::plugins::{ChallengeResponsePlugin as _, Context, Response};
-use mysql_common::constants::CapabilityFlags;
+use mysql_common::constants::{CapabilityFlags, StatusFlags};
 use mysql_common::packets::AuthPlugin;
 use rustls::pki_types::ServerName;
 use secrecy::ExposeSecret as _;
@@ -262,7 +262,16 @@ impl Dial {
             let came = wire.packet(sequence).await.map_err(broken)?;
             sequence = sequence.wrapping_add(1);
             let challenge = match came.first() {
-                Some(&OK) => break,
+                Some(&OK) => {
+                    if packet::status_of_ok(&came).is_some_and(|status| {
+                        status.contains(StatusFlags::SERVER_STATUS_NO_BACKSLASH_ESCAPES)
+                    }) {
+                        return Err(foreign(
+                            "its own sql_mode has NO_BACKSLASH_ESCAPES; take that away there, who wants it sets it",
+                        ));
+                    }
+                    break;
+                }
                 Some(&ERR) => return Err(self.refused(&came)),
                 Some(&EOF) => {
                     let mut reader = Reader(&came[1..]);

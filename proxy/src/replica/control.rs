@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -124,15 +123,10 @@ async fn end_all(gateway: &Gateway, of: impl Fn(&str) -> bool) -> bool {
 }
 
 fn drain(gateway: &Gateway, draining: &Draining) -> Answer {
-    let mut found = false;
-    for target in gateway
-        .targets()
-        .filter(|target| *target.dial.address == *draining.address)
-    {
-        target.draining.store(draining.draining, Ordering::Relaxed);
-        found = true;
-    }
-    if found {
+    if super::draining::set(gateway, &draining.address, draining.draining) {
+        if let Err(error) = super::draining::keep(gateway) {
+            tracing::warn!(%error, "A replica server's draining is in force but could not be kept");
+        }
         tracing::info!(
             backend = draining.address,
             draining = draining.draining,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Gateway;
 use super::backend::{Backend, BackendError, Entry};
 use super::privileges::{Granted, read};
-use super::sections::{Health, Target};
+use super::sections::{Health, Lag, Target};
 
 /// Roles may be granted to roles; so many are followed.
 const ROLES: usize = 32;
@@ -53,10 +53,18 @@ async fn look(gateway: &Gateway, target: &Target, number: usize) -> Health {
                 tracing::error!(backend = %target.dial.address, account = account.name, reason, "A replica account is not used");
             }
             target.set_examined(number, found);
+            let mut trouble = target.refused_accounts();
+            if lag == Lag::Stopped {
+                let stopped = "replication does not run there, so what it shows gets older";
+                trouble = Some(match trouble {
+                    Some(more) => format!("{stopped}; {more}"),
+                    None => stopped.to_owned(),
+                });
+            }
             Health {
                 up: true,
                 lag,
-                trouble: target.refused_accounts(),
+                trouble,
             }
         }
         // It is there, but full: who has a connection goes on, who has none waits.
@@ -75,7 +83,7 @@ async fn look(gateway: &Gateway, target: &Target, number: usize) -> Health {
         }
         Err(error) => Health {
             up: false,
-            lag: None,
+            lag: Lag::Unknown,
             trouble: Some(crate_chain(&error)),
         },
     }
@@ -134,15 +142,34 @@ pub(crate) async fn examine(
     }
 }
 
-/// How far the backend is behind, in seconds, if it tells.
-async fn lag(backend: &mut Backend, section: &str) -> Option<f64> {
+/// How far the backend is behind, if it tells: by the replicas' own table, which counts from the first server on, or by what the server
+/// says of its replication. An account needs `SLAVE MONITOR` (of MySQL `REPLICATION CLIENT`) for the latter.
+async fn lag(backend: &mut Backend, section: &str) -> Lag {
     let section = section.replace(['\'', '\\'], "");
     let heartbeat = format!("SELECT lag FROM heartbeat_p.heartbeat WHERE shard = '{section}'");
     if let Ok(table) = backend.ask(&heartbeat, ANSWER).await
         && let Some(lag) = table.value(0, "lag").and_then(|lag| lag.parse().ok())
     {
-        return Some(lag);
+        return Lag::Seconds(lag);
     }
-    let table = backend.ask("SHOW SLAVE STATUS", ANSWER).await.ok()?;
-    table.value(0, "Seconds_Behind_Master")?.parse().ok()
+    // MySQL has forgotten the old word, and old servers of MariaDB do not know the new one.
+    for (question, column) in [
+        ("SHOW REPLICA STATUS", "Seconds_Behind_Source"),
+        ("SHOW SLAVE STATUS", "Seconds_Behind_Master"),
+    ] {
+        let Ok(table) = backend.ask(question, ANSWER).await else {
+            continue;
+        };
+        if table.rows.is_empty() {
+            return Lag::Unknown;
+        }
+        let told = table
+            .value(0, column)
+            .or_else(|| table.value(0, "Seconds_Behind_Master"));
+        return match told.and_then(|told| told.parse().ok()) {
+            Some(lag) => Lag::Seconds(lag),
+            None => Lag::Stopped,
+        };
+    }
+    Lag::Unknown
 }

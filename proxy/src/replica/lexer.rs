@@ -25,6 +25,8 @@ pub(crate) enum Token<'b> {
     Executed,
     /// A quote or a comment that does not end.
     Open,
+    /// `--` with a letter behind it that is a blank in some character sets: a comment there, and none elsewhere.
+    Unclear,
 }
 
 impl<'b> Token<'b> {
@@ -82,8 +84,10 @@ impl<'b> Tokens<'b> {
             match self.rest {
                 [0x01..=b' ' | 0x7F, ..] => self.skip(1),
                 [b'#', ..] => self.pass_line(),
-                [b'-', b'-', after @ ..] if after.first().is_none_or(|byte| *byte <= b' ') => {
-                    self.pass_line();
+                [b'-', b'-', b'\0'..=b' ' | 0x7F, ..] | [b'-', b'-'] => self.pass_line(),
+                [b'-', b'-', 0x80..=0xFF, ..] => {
+                    self.rest = &[];
+                    return Some(Token::Unclear);
                 }
                 [b'/', b'*', after @ ..] => {
                     let executed = matches!(after, [b'!', ..] | [b'M' | b'm', b'!', ..]);
@@ -238,6 +242,8 @@ mod tests {
                 "@'a b'=1",
                 &[UserVariable(b"a b"), Symbol(b'='), Word(b"1")],
             ),
+            ("1 --\x7f' \n2", &[Word(b"1"), Word(b"2")]),
+            ("1 --\u{a0}' \n2", &[Word(b"1"), Token::Unclear]),
             ("'open", &[Open]),
             ("x /* open", &[Word(b"x"), Open]),
             ("'\\", &[Open]),

@@ -12,43 +12,29 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use super::certificate::Renewal;
+use super::door::Door;
 use super::session::Talk;
 use super::settings::ClientTls;
 use super::{Gateway, login, metrics};
 use crate::http::{PlainSocket, Socket};
-use crate::tls::{self, Clients, Files, Names};
+use crate::tls;
 
 /// Who knocks must say who it is within so long.
 const LOGIN: Duration = Duration::from_secs(10);
 /// Between two tries to listen where the hub wants it.
 const AGAIN: Duration = Duration::from_secs(1);
-/// So many may stand at the door at once.
-const AT_THE_DOOR: usize = 512;
 
-/// Options of TLS for clients, as the settings call them.
-const NAMES: Names = Names {
-    key: "replicas.tls_key_file",
-    cert: "replicas.tls_certificate_file",
-    ca: "",
-    passphrase: None,
-};
+/// TLS for clients; the certificate's SHA-256 where it is our own; and what reads it again where it is the operator's.
+type ClientDoor = (Option<TlsAcceptor>, Option<[u8; 32]>, Option<Renewal>);
 
 /// What clients are shown, with the certificate's SHA-256 where it is our own.
-pub(super) fn client_tls(
-    wanted: &ClientTls,
-) -> anyhow::Result<(Option<TlsAcceptor>, Option<[u8; 32]>)> {
+pub(super) fn client_tls(wanted: &ClientTls) -> anyhow::Result<ClientDoor> {
     match wanted {
-        ClientTls::Off => Ok((None, None)),
+        ClientTls::Off => Ok((None, None, None)),
         ClientTls::Files { certificate, key } => {
-            let files = Files {
-                names: &NAMES,
-                key: Some(key),
-                cert: Some(certificate),
-                ca: None,
-                passphrase: None,
-            };
-            let acceptor = tls::acceptor(&files, Clients::Anybody, tls::EVERY_VERSION)?;
-            Ok((acceptor, None))
+            let (acceptor, renewal) = Renewal::of_files(certificate, key)?;
+            Ok((Some(acceptor), None, Some(renewal)))
         }
         ClientTls::Own => {
             let key = KeyPair::generate().context("no key can be made")?;
@@ -62,7 +48,7 @@ pub(super) fn client_tls(
             let fingerprint = Sha256::digest(&der).into();
             let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
             let acceptor = tls::own_acceptor(der, key)?;
-            Ok((Some(acceptor), Some(fingerprint)))
+            Ok((Some(acceptor), Some(fingerprint), None))
         }
     }
 }
@@ -136,7 +122,7 @@ pub(super) async fn keep_wanted(gateway: Arc<Gateway>) {
 
 /// Takes clients in until the gateway ends.
 pub(super) async fn accept(gateway: Arc<Gateway>, listener: TcpListener) {
-    let door = Arc::new(tokio::sync::Semaphore::new(AT_THE_DOOR));
+    let door = Arc::new(Door::default());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -151,7 +137,7 @@ pub(super) async fn accept(gateway: Arc<Gateway>, listener: TcpListener) {
             }
         };
         // Too many at the door: who comes now is not even greeted, so that those who are there get through.
-        let Ok(standing) = Arc::clone(&door).try_acquire_owned() else {
+        let Some(standing) = door.stand(peer.ip()) else {
             continue;
         };
         let gateway = Arc::clone(&gateway);

@@ -41,7 +41,9 @@ pub(crate) async fn refresh(gateway: &Gateway) -> Result<usize, String> {
                 let path = directory.join(format!("{}.dblist", section.name));
                 match tokio::fs::read_to_string(&path).await {
                     Ok(text) => drop(map.insert(section.name.to_string(), read_list(&text))),
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                        keep_section(gateway, &mut map, &section.name);
+                    }
                     Err(error) => return Err(format!("{}: {error}", path.display())),
                 }
             }
@@ -53,7 +55,10 @@ pub(crate) async fn refresh(gateway: &Gateway) -> Result<usize, String> {
                 let address = format!("{}/{}.dblist", base.trim_end_matches('/'), section.name);
                 let text = tokio::time::timeout(ANSWER, fetch(address.clone())).await;
                 let text = text.map_err(|_| format!("{address} does not answer"))??;
-                map.insert(section.name.to_string(), read_list(&text));
+                match text {
+                    Some(text) => drop(map.insert(section.name.to_string(), read_list(&text))),
+                    None => keep_section(gateway, &mut map, &section.name),
+                }
             }
             map
         }
@@ -65,6 +70,16 @@ pub(crate) async fn refresh(gateway: &Gateway) -> Result<usize, String> {
     let count = gateway.sections.set_map(&map);
     keep(&gateway.settings.state_dir, &map);
     Ok(count)
+}
+
+/// A section without a list keeps what is known of it: lists are replaced one by one, and a section may have none at all.
+fn keep_section(gateway: &Gateway, map: &mut Map, section: &str) {
+    let known = gateway.sections.databases();
+    let here = known
+        .into_iter()
+        .filter(|(_, home)| home == section)
+        .map(|(database, _)| database);
+    map.insert(section.to_owned(), here.collect());
 }
 
 fn keep(state_dir: &Path, map: &Map) {

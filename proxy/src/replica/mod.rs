@@ -9,18 +9,23 @@
 mod accounts;
 pub(crate) mod answer;
 mod backend;
+mod certificate;
 mod comment;
 mod compress;
 mod control;
+mod door;
+mod draining;
 mod grants;
 mod health;
 pub(crate) mod hello;
 pub(crate) mod lexer;
+mod like;
 mod listen;
 mod login;
 mod map;
 mod memory;
 mod metrics;
+mod order;
 pub(crate) mod packet;
 mod passwords;
 mod people;
@@ -33,6 +38,7 @@ mod sessions;
 mod setting;
 mod settings;
 pub(crate) mod statement;
+mod turns;
 mod usage;
 mod wire;
 
@@ -50,6 +56,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::certificate::mistakes;
 pub use self::settings::{
     Account, BackendTls, ClientTls, Fetch, Limits, MapSource, SectionSettings, Settings, Sharing,
 };
@@ -165,7 +172,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     anyhow::ensure!(!settings.sections.is_empty(), "there is no section");
     std::fs::create_dir_all(&settings.state_dir)
         .with_context(|| format!("{} cannot be made", settings.state_dir.display()))?;
-    let (acceptor, fingerprint) = listen::client_tls(&settings.tls)?;
+    let (acceptor, fingerprint, renewal) = listen::client_tls(&settings.tls)?;
     let sections = make_sections(&settings)?;
     let control = crate::control::bind(&settings.control).await?;
     let gateway = Arc::new(Gateway {
@@ -184,6 +191,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
         settings,
     });
     map::take_kept(&gateway);
+    draining::take_kept(&gateway);
     let listeners = listen::open(&gateway)?;
     let for_control = Arc::clone(&gateway);
     gateway.tasks.spawn(crate::control::serve_with(
@@ -202,6 +210,11 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     }
     gateway.tasks.spawn(map::keep_fresh(Arc::clone(&gateway)));
     gateway.tasks.spawn(sweep(Arc::clone(&gateway)));
+    gateway.tasks.spawn(turns::keep(Arc::clone(&gateway)));
+    if let Some(renewal) = renewal {
+        let (every, stop) = (gateway.settings.check_interval, gateway.stop.clone());
+        gateway.tasks.spawn(renewal.keep_fresh(every, stop));
+    }
     for listener in listeners {
         gateway
             .tasks
@@ -250,6 +263,7 @@ fn make_sections(settings: &Settings) -> anyhow::Result<Sections> {
         let connector = servers
             .map(|servers| tls::connector(&files, servers, tls::EVERY_VERSION))
             .transpose()
+            .map(|connector| connector.map(certificate::without_http))
             .with_context(|| format!("TLS of section {}", section.name))?;
         let name: Arc<str> = section.name.as_str().into();
         let targets = section

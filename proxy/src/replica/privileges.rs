@@ -3,6 +3,7 @@
 //! Source: MariaDB's "GRANT" page. What is not known to be harmless is refused.
 
 use super::lexer::{Backslash, Token, Tokens};
+use super::like::is_like;
 
 /// What an account of the pool may have: none of these writes, or shows what others do.
 const HARMLESS: &[&str] = &[
@@ -16,6 +17,11 @@ const HARMLESS: &[&str] = &[
     "SLAVE MONITOR",
     "REPLICA MONITOR",
 ];
+
+/// What these may be granted on anything but.
+const READS: &[&str] = &["SELECT", "EXECUTE"];
+/// Where passwords' hashes stand, what others run, and procedures that run what they are told.
+const PRIVATE: &[&str] = &["mysql", "sys", "performance_schema"];
 
 /// What one line of `SHOW GRANTS` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,11 +95,33 @@ pub(crate) fn read(line: &str) -> Granted {
     if option {
         bad.push("GRANT OPTION".to_owned());
     }
-    if bad.is_empty() {
-        Granted::Harmless
-    } else {
-        Granted::TooMuch(format!("{} on {target}", bad.join(", ")))
+    if !bad.is_empty() {
+        return Granted::TooMuch(format!("{} on {target}", bad.join(", ")));
     }
+    match private(&rest[..on], &rest[on + 1..]) {
+        Some(private) => Granted::TooMuch(format!(
+            "its grant on {target} holds for {private} too, where passwords' hashes or the queries of others are; \
+             grant it on `%\\_p`.* instead"
+        )),
+        None => Granted::Harmless,
+    }
+}
+
+/// What of the servers' own may be read by a grant, if anything.
+fn private(privileges: &[Token<'_>], target: &[Token<'_>]) -> Option<&'static str> {
+    let reads = privileges
+        .iter()
+        .any(|token| READS.iter().any(|word| token.is(word)));
+    let pattern = match target.first() {
+        _ if !reads => return None,
+        Some(Token::Symbol(b'*')) => "%",
+        Some(Token::Name(name) | Token::Word(name)) => std::str::from_utf8(name).ok()?,
+        _ => return None,
+    };
+    PRIVATE
+        .iter()
+        .copied()
+        .find(|private| is_like(private, pattern))
 }
 
 #[cfg(test)]
@@ -107,6 +135,8 @@ mod tests {
             "GRANT SELECT, SHOW VIEW ON `enwiki\\_p`.* TO `u1`@`%`",
             "GRANT SELECT (a, b), SHOW VIEW ON `x`.`y` TO `u1`@`%`",
             "GRANT SELECT, EXECUTE ON `x`.* TO `u1`@`%`",
+            "GRANT SELECT, SHOW VIEW, EXECUTE ON `%\\_p`.* TO `u1`@`%`",
+            "GRANT SHOW VIEW, SLAVE MONITOR ON *.* TO `u1`@`%`",
             "SET DEFAULT ROLE `reader` FOR `u1`@`%`",
         ] {
             assert_eq!(read(line), Granted::Harmless, "{line}");
@@ -124,11 +154,27 @@ mod tests {
                 "GRANT SELECT, INSERT (a), DROP ON `x`.* TO `u1`@`%`",
                 "INSERT, DROP on x.*",
             ),
+            (
+                "GRANT SELECT ON *.* TO `u1`@`%`",
+                "its grant on *.* holds for mysql",
+            ),
+            (
+                "GRANT SELECT ON `%`.* TO `u1`@`%`",
+                "its grant on %.* holds for mysql",
+            ),
+            (
+                "GRANT SELECT ON `mysql`.`user` TO `u1`@`%`",
+                "its grant on mysql.user holds for mysql",
+            ),
+            (
+                "GRANT EXECUTE ON `s_s`.* TO `u1`@`%`",
+                "its grant on s_s.* holds for sys",
+            ),
             ("GRANT FILE ON *.* TO `u1`@`%`", "FILE on *.*"),
             ("GRANT PROCESS ON *.* TO `u1`@`%`", "PROCESS on *.*"),
             (
-                "GRANT SELECT ON *.* TO `u1`@`%` WITH GRANT OPTION",
-                "GRANT OPTION on *.*",
+                "GRANT SELECT ON `x`.* TO `u1`@`%` WITH GRANT OPTION",
+                "GRANT OPTION on x.*",
             ),
             (
                 "GRANT CREATE TEMPORARY TABLES ON `x`.* TO `u1`@`%`",

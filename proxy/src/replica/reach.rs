@@ -45,6 +45,13 @@ pub(crate) struct Holds {
     lease: Option<Lease>,
 }
 
+impl Holds {
+    /// Gives the account back.
+    pub(crate) fn leave_account(&mut self) {
+        self.lease = None;
+    }
+}
+
 /// Connects a session to a section.
 ///
 /// # Errors

@@ -46,8 +46,19 @@ pub(crate) struct Target {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Health {
     pub(crate) up: bool,
-    pub(crate) lag: Option<f64>,
+    pub(crate) lag: Lag,
     pub(crate) trouble: Option<String>,
+}
+
+/// How far a backend is behind.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Lag {
+    /// It does not tell.
+    Unknown,
+    /// So many seconds.
+    Seconds(f64),
+    /// It is a replica, and nothing new arrives.
+    Stopped,
 }
 
 /// Where a database is.
@@ -69,7 +80,7 @@ impl Target {
             draining: AtomicBool::new(false),
             health: Mutex::new(Health {
                 up: false,
-                lag: None,
+                lag: Lag::Unknown,
                 trouble: Some("it has not been looked at yet".to_owned()),
             }),
             examined: Mutex::default(),
@@ -142,7 +153,8 @@ impl Section {
         }
     }
 
-    /// Its backends in the order in which they should be tried: those near enough in turn, then those that lag, the least first.
+    /// Its backends in the order in which they should be tried: those near enough in turn, then those that lag, the least first, and last those where
+    /// replication has stopped.
     pub(crate) fn order(&self, max_lag: Option<f64>) -> Vec<Arc<Target>> {
         let mut near = Vec::new();
         let mut far = Vec::new();
@@ -152,7 +164,10 @@ impl Section {
                 continue;
             }
             match (health.lag, max_lag) {
-                (Some(lag), Some(most)) if lag > most => far.push((lag, Arc::clone(target))),
+                (Lag::Stopped, _) => far.push((f64::INFINITY, Arc::clone(target))),
+                (Lag::Seconds(lag), Some(most)) if lag > most => {
+                    far.push((lag, Arc::clone(target)));
+                }
                 _ => near.push(Arc::clone(target)),
             }
         }
@@ -189,7 +204,10 @@ impl Section {
                     address: target.dial.address.to_string(),
                     up: health.up,
                     draining: target.draining.load(Ordering::Relaxed),
-                    lag_seconds: health.lag,
+                    lag_seconds: match health.lag {
+                        Lag::Seconds(lag) => Some(lag),
+                        Lag::Unknown | Lag::Stopped => None,
+                    },
                     trouble: health.trouble.or_else(|| target.refused_accounts()),
                 }
             })
@@ -199,8 +217,15 @@ impl Section {
                 .iter()
                 .filter(|backend| backend.up && !backend.draining)
         };
+        let is_stopped = |backend: &spec::Backend| {
+            self.targets.iter().any(|target| {
+                *target.dial.address == *backend.address && target.health().lag == Lag::Stopped
+            })
+        };
+        let up = usable().next().is_some();
         spec::Section {
-            up: usable().next().is_some(),
+            up,
+            stale: up && usable().all(is_stopped),
             lag_seconds: usable()
                 .filter_map(|backend| backend.lag_seconds)
                 .min_by(f64::total_cmp),

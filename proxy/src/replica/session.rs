@@ -3,6 +3,7 @@
 mod exchange;
 mod moves;
 mod statements;
+mod told;
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -46,6 +47,9 @@ mod command {
 /// What a client is told last may take so long to be taken.
 const FAREWELL: Duration = Duration::from_millis(200);
 
+/// So long is taken what a client sends that was told the last.
+const REST: Duration = Duration::from_secs(1);
+
 /// A client, and what belongs to it.
 pub(crate) struct Talk {
     gateway: Arc<Gateway>,
@@ -71,6 +75,8 @@ enum Rest {
     Gone,
     Order(Order),
     BackendMoved,
+    /// Somebody waits for the account.
+    AskedBack,
 }
 
 impl Talk {
@@ -98,6 +104,15 @@ impl Talk {
                     self.farewell(0, &order_words(order)).await;
                     break;
                 }
+                Rest::AskedBack => {
+                    if self.memory.keeps().is_none() {
+                        if let Some(link) = self.link.take() {
+                            dismiss(&self.gateway, *link);
+                        }
+                        self.holds.leave_account();
+                    }
+                    continue;
+                }
                 Rest::BackendMoved => {
                     // It ends connections that rest, or was restarted. Who left nothing there will not notice.
                     self.link = None;
@@ -115,7 +130,10 @@ impl Talk {
             }
             // Boxed: what a command needs, a client that rests does not hold.
             match Box::pin(self.turn()).await {
-                Ok(Then::GoOn) => self.gateway.sessions.rests(&self.place.session),
+                Ok(Then::GoOn) => {
+                    self.place.session.pin(self.memory.keeps().is_some());
+                    self.gateway.sessions.rests(&self.place.session);
+                }
                 Ok(Then::Leave) => break,
                 Err(error) => {
                     tracing::debug!(%error, "A client's connection ended");
@@ -136,6 +154,9 @@ impl Talk {
                     return Poll::Ready(Rest::Order(order));
                 }
                 drop(self.place.session.finish());
+            }
+            if self.place.session.take_asked_back() {
+                return Poll::Ready(Rest::AskedBack);
             }
             if !self.client.bytes().is_empty() {
                 return Poll::Ready(Rest::Something);
@@ -188,6 +209,7 @@ impl Talk {
                 };
                 if let Some(told) = told {
                     self.farewell(part.packets, &told).await;
+                    self.pass_over_rest().await;
                 }
                 Err(error)
             }
@@ -292,6 +314,22 @@ impl Talk {
         let _ = tokio::time::timeout(FAREWELL, self.refuse(sequence, error)).await;
     }
 
+    /// Takes what a client is still sending, and forgets it: it reads what it was told only when it has sent all.
+    async fn pass_over_rest(&mut self) {
+        let rest = poll_fn(|cx| {
+            loop {
+                let count = self.client.bytes().len();
+                self.client.consume(count);
+                match self.client.poll_more(cx) {
+                    Poll::Ready(Ok(true)) => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        });
+        let _ = tokio::time::timeout(REST, rest).await;
+    }
+
     async fn say_ok(&mut self, sequence: u8) -> Result<Then, WireError> {
         let mut out = Vec::new();
         packet::write_ok(
@@ -312,6 +350,9 @@ fn order_words(order: Order) -> SqlError {
         }
         Order::EndRevoked => "The notebook server that this connection belongs to has ended",
         Order::EndIdle => "The connection was not used for too long",
+        Order::EndWanted => {
+            "The connection rested with a transaction, a variable or a prepared statement, and others waited for its account"
+        }
         Order::EndAsked => "Connection was killed",
         Order::EndAll => "The replica gateway ends; connect again in a moment",
     };

@@ -3,7 +3,7 @@
 //! A session is told by a number and a waker, so that one that rests costs nothing.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -13,49 +13,10 @@ use holt_spec::replicas::Statement;
 use tokio::sync::Notify;
 
 use super::grants::Granted;
+pub(crate) use super::order::Order;
 
 /// The most of a statement's text that is kept to be looked at.
 const TEXT: usize = 1000;
-
-/// What a session is told to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Order {
-    /// Its statement takes too long.
-    StopSlow = 1,
-    /// Somebody wants its statement stopped.
-    StopAsked = 2,
-    /// It may not be here any more.
-    EndRevoked = 3,
-    /// It rested for too long.
-    EndIdle = 4,
-    /// Its user ended it from another connection.
-    EndAsked = 5,
-    /// The gateway ends.
-    EndAll = 6,
-}
-
-impl Order {
-    fn from(number: u8) -> Option<Self> {
-        Some(match number {
-            1 => Self::StopSlow,
-            2 => Self::StopAsked,
-            3 => Self::EndRevoked,
-            4 => Self::EndIdle,
-            5 => Self::EndAsked,
-            6 => Self::EndAll,
-            _ => return None,
-        })
-    }
-
-    /// Whether the whole connection ends.
-    pub(crate) fn ends(self) -> bool {
-        matches!(
-            self,
-            Self::EndRevoked | Self::EndIdle | Self::EndAsked | Self::EndAll
-        )
-    }
-}
 
 /// A statement that runs.
 #[derive(Debug)]
@@ -77,6 +38,10 @@ pub(crate) struct Session {
     running: Mutex<Option<Running>>,
     order: AtomicU8,
     waker: AtomicWaker,
+    /// It holds what would be lost elsewhere.
+    is_pinned: AtomicBool,
+    /// Somebody waits for its user's account.
+    is_asked_back: AtomicBool,
     pub(crate) bytes: AtomicU64,
     pub(crate) rows: AtomicU64,
     /// Milliseconds since the sessions began to be counted, of the last statement's end.
@@ -111,6 +76,17 @@ impl Session {
         if told.is_ok() {
             self.waker.wake();
         }
+    }
+
+    /// Says whether it holds what would be lost elsewhere.
+    pub(crate) fn pin(&self, is_pinned: bool) {
+        self.is_pinned.store(is_pinned, Ordering::Relaxed);
+    }
+
+    /// Whether somebody waits for its account; asked once.
+    pub(crate) fn take_asked_back(&self) -> bool {
+        self.is_asked_back.load(Ordering::Relaxed)
+            && self.is_asked_back.swap(false, Ordering::AcqRel)
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
@@ -154,6 +130,17 @@ pub(crate) struct Sessions {
     next: AtomicU64,
     statements: AtomicU64,
     left: Notify,
+}
+
+/// What the connections of a user are at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct At {
+    /// For how long the oldest statement has been running; none runs nothing.
+    pub(crate) longest: Option<Duration>,
+    /// Whether one holds what would be lost elsewhere.
+    pub(crate) is_pinned: bool,
+    /// For how long the one has rested that began last.
+    pub(crate) rested: Duration,
 }
 
 /// A session as long as it is there.
@@ -204,6 +191,8 @@ impl Sessions {
             running: Mutex::new(None),
             order: AtomicU8::new(0),
             waker: AtomicWaker::new(),
+            is_pinned: AtomicBool::new(false),
+            is_asked_back: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             rested: AtomicU64::new(self.now()),
@@ -304,6 +293,50 @@ impl Sessions {
                     session.tell(Order::EndIdle);
                 }
                 None => {}
+            }
+        }
+    }
+
+    /// What the connections of a user are at.
+    pub(crate) fn at(&self, user: i64) -> At {
+        let now = self.now();
+        let mut at = At {
+            longest: None,
+            is_pinned: false,
+            rested: Duration::MAX,
+        };
+        for session in self.all().values() {
+            if session.granted.grant.user != user {
+                continue;
+            }
+            at.is_pinned |= session.is_pinned.load(Ordering::Relaxed);
+            match session.running().as_ref() {
+                Some(running) => at.longest = at.longest.max(Some(running.began.elapsed())),
+                None => {
+                    let rested = session.rested.load(Ordering::Relaxed);
+                    let rested = Duration::from_millis(now.saturating_sub(rested));
+                    at.rested = at.rested.min(rested);
+                }
+            }
+        }
+        at
+    }
+
+    /// Asks a user's connections to give back what they hold, from when they rest.
+    pub(crate) fn ask_back(&self, user: i64) {
+        for session in self.all().values() {
+            if session.granted.grant.user == user {
+                session.is_asked_back.store(true, Ordering::Release);
+                session.waker.wake();
+            }
+        }
+    }
+
+    /// Ends the connections of a user that hold what would be lost elsewhere.
+    pub(crate) fn end_pinned(&self, user: i64) {
+        for session in self.all().values() {
+            if session.granted.grant.user == user && session.is_pinned.load(Ordering::Relaxed) {
+                session.tell(Order::EndWanted);
             }
         }
     }

@@ -29,7 +29,6 @@ const HARMLESS: &[&str] = &[
     "optimizer_search_depth",
     "optimizer_switch",
     "profiling",
-    "rowid_merge_buff_size",
     "session_track_schema",
     "sql_auto_is_null",
     "sql_big_selects",
@@ -59,6 +58,17 @@ const CHARACTER_SETS: &[&str] = &[
 /// # Errors
 /// Why it is not taken, in words.
 pub(super) fn read(tokens: &[Token<'_>]) -> Result<(Vec<String>, Option<Pin>), SqlError> {
+    // In some character sets such a byte is a blank, and what follows it a setting of its own.
+    let is_plain = |token: &Token<'_>| match token {
+        Token::Word(word) | Token::UserVariable(word) => word.is_ascii(),
+        Token::Symbol(symbol) => symbol.is_ascii(),
+        _ => true,
+    };
+    if !tokens.iter().all(is_plain) {
+        return Err(refuse(
+            "in a SET, letters outside of ASCII may stand in quotes only".to_owned(),
+        ));
+    }
     let mut names = Vec::new();
     let mut pin = None;
     let end = tokens
@@ -129,7 +139,30 @@ fn transaction(tokens: &[Token<'_>]) -> Result<(), SqlError> {
     let writes = tokens
         .windows(2)
         .any(|pair| pair[0].is("READ") && pair[1].is("WRITE"));
-    if writes { Err(read_write()) } else { Ok(()) }
+    if writes {
+        return Err(read_write());
+    }
+    const WORDS: &[&str] = &[
+        "TRANSACTION",
+        "ISOLATION",
+        "LEVEL",
+        "READ",
+        "ONLY",
+        "COMMITTED",
+        "UNCOMMITTED",
+        "REPEATABLE",
+        "SERIALIZABLE",
+    ];
+    let known = |token: &Token<'_>| {
+        *token == Token::Symbol(b',') || WORDS.iter().any(|word| token.is(word))
+    };
+    if tokens.iter().all(known) {
+        Ok(())
+    } else {
+        Err(refuse(
+            "SET TRANSACTION takes READ ONLY and ISOLATION LEVEL with a level".to_owned(),
+        ))
+    }
 }
 
 fn variable(item: &[Token<'_>]) -> Result<String, SqlError> {

@@ -120,8 +120,9 @@ pub enum ClientTls {
     },
 }
 
-/// Asks an address for text.
-pub type Fetch = Arc<dyn Fn(String) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+/// Asks an address for text; nothing where there is none.
+pub type Fetch =
+    Arc<dyn Fn(String) -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>;
 
 /// Where the section map comes from.
 #[derive(Clone)]

@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Use(String),
     /// Changes settings of the session: their names, in lower case.
     Set(Vec<String>),
+    /// Asks which databases there are, such as match this pattern.
+    Databases(Option<String>),
     /// Begins a transaction in words.
     Begin,
     /// Ends one.
@@ -81,6 +83,7 @@ pub(crate) fn read(
             Some(Token::Word(word)) => break word.to_ascii_uppercase(),
             Some(Token::Executed) => return Err(executed()),
             Some(Token::Open) => return Err(open()),
+            Some(Token::Unclear) => return Err(unclear()),
             Some(_) => return Err(unknown("it")),
         }
     };
@@ -92,9 +95,14 @@ pub(crate) fn read(
     let after = tokens.clone();
     let mut kind = Kind::Read;
     match first.as_str() {
+        "ANALYZE" if second_is(&["SELECT", "WITH", "FORMAT"]) => {}
+        "SHOW" if sent == Sent::Text && second_is(&["DATABASES", "SCHEMAS"]) => {
+            if let Some(pattern) = databases(after.clone()) {
+                kind = Kind::Databases(pattern);
+            }
+        }
         "SELECT" | "WITH" | "SHOW" | "EXPLAIN" | "DESCRIBE" | "DESC" | "VALUES" | "HELP" | "DO"
         | "CALL" | "SAVEPOINT" | "RELEASE" => {}
-        "ANALYZE" if second_is(&["SELECT", "WITH", "FORMAT"]) => {}
         "USE" => kind = Kind::Use(one_name(after)?),
         "SET" => {
             if text.len() > SET {
@@ -181,6 +189,7 @@ fn scan(
         match token {
             Token::Executed => return Err(executed()),
             Token::Open => return Err(open()),
+            Token::Unclear => return Err(unclear()),
             _ if over => {
                 return Err(SqlError::new(
                     1235,
@@ -230,6 +239,27 @@ fn scan(
         databases,
         pin,
     })
+}
+
+/// `SHOW DATABASES`, and with `LIKE` and a text: the pattern. With anything else behind it, it is for a server to answer.
+fn databases(mut tokens: Tokens<'_>) -> Option<Option<String>> {
+    tokens.next();
+    let pattern = match tokens.next() {
+        None => return Some(None),
+        Some(Token::Symbol(b';')) => None,
+        Some(like) if like.is("LIKE") => match tokens.next() {
+            Some(Token::Text(text) | Token::Double(text)) => {
+                // A backslash before `_` or `%` stays in a text, and makes it that very letter in a pattern.
+                Some(String::from_utf8_lossy(text).into_owned())
+            }
+            _ => return None,
+        },
+        Some(_) => return None,
+    };
+    match tokens.next() {
+        None | Some(Token::Symbol(b';')) => Some(pattern),
+        Some(_) => None,
+    }
 }
 
 fn one_name(mut tokens: Tokens<'_>) -> Result<String, SqlError> {
@@ -299,6 +329,10 @@ fn open() -> SqlError {
         b"42000",
         "The statement ends within a comment or a quote that was not closed",
     )
+}
+
+fn unclear() -> SqlError {
+    refuse("it is not clear whether -- begins a comment: write a space behind it".to_owned())
 }
 
 fn unknown(first: &str) -> SqlError {

@@ -13,7 +13,7 @@ use rustls::{ALL_VERSIONS, SupportedProtocolVersion};
 use secrecy::SecretString;
 
 pub(crate) use self::client::{Servers, connector};
-pub(crate) use self::server::{Clients, acceptor, own_acceptor};
+pub(crate) use self::server::{Clients, Renewed, acceptor, own_acceptor, renewed_acceptor};
 
 mod client;
 mod legacy;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::sign::SingleCertAndKey;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
 use tokio_rustls::TlsAcceptor;
 
@@ -71,6 +72,56 @@ pub(crate) fn own_acceptor(
         .with_single_cert(vec![certificate], key)
         .map_err(TlsError::Setup)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// A certificate that is shown until a newer one is read.
+#[derive(Debug)]
+pub(crate) struct Renewed {
+    shown: ArcSwap<CertifiedKey>,
+}
+
+impl Renewed {
+    /// Shows what the files hold now; whether that is something new.
+    ///
+    /// # Errors
+    /// What is wrong with the files; then what was shown is shown.
+    pub(crate) fn read_again(&self, files: &Files<'_>) -> Result<bool, TlsError> {
+        let read = whole(files)?;
+        if read.cert == self.shown.load().cert {
+            return Ok(false);
+        }
+        self.shown.store(Arc::new(read));
+        Ok(true)
+    }
+}
+
+impl ResolvesServerCert for Renewed {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.shown.load_full())
+    }
+}
+
+fn whole(files: &Files<'_>) -> Result<CertifiedKey, TlsError> {
+    pem::certified(files)?.ok_or(TlsError::Half {
+        given: files.names.key,
+        missing: files.names.cert,
+    })
+}
+
+/// TLS for a listener whose certificate may be renewed while it listens. It asks its clients for none, and names no protocol.
+///
+/// # Errors
+/// What is wrong with the files.
+pub(crate) fn renewed_acceptor(files: &Files<'_>) -> Result<(TlsAcceptor, Arc<Renewed>), TlsError> {
+    let renewed = Arc::new(Renewed {
+        shown: ArcSwap::from_pointee(whole(files)?),
+    });
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Setup)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::clone(&renewed) as Arc<dyn ResolvesServerCert>);
+    Ok((TlsAcceptor::from(Arc::new(config)), renewed))
 }
 
 /// The usual rules, and one more, as for servers: a certificate that stands in the file of authorities itself is believed.

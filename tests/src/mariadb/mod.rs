@@ -139,7 +139,7 @@ impl MariaDb {
         }
         for number in 1..=4 {
             text += &format!(
-                "CREATE USER reader{number}@'%' IDENTIFIED BY 'reader'; GRANT SELECT, SHOW VIEW ON *.* TO reader{number}@'%';"
+                "CREATE USER reader{number}@'%' IDENTIFIED BY 'reader'; GRANT SELECT, SHOW VIEW ON `%\\_p`.* TO reader{number}@'%';"
             );
         }
         self.sql(&text).await.map(drop)

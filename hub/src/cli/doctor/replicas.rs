@@ -126,6 +126,7 @@ mod tests {
         let section = Section {
             up: false,
             lag_seconds: None,
+            stale: false,
             backends: vec![Backend {
                 address: "db1:3306".to_owned(),
                 up: false,

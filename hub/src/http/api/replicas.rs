@@ -1,10 +1,14 @@
 //! Running statements at the replica gateway: whose they are decides who sees and ends them.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use holt_spec::replicas::{Statement, Statements};
+use serde::Serialize;
+use serde_json::json;
 
 use super::super::HubState;
 use super::super::caller::{ApiCaller, not_here};
@@ -21,6 +25,37 @@ pub(in crate::http) async fn list(
     caller.require("read:servers", Target::User(&caller.0.user.name))?;
     let statements = seen_by(gateway(&state)?, &caller.0.rights).await?;
     Ok(Json(Statements { statements }).into_response())
+}
+
+/// `GET /hub/api/replicas/sections`: whether each section takes queries and how far it is behind, for everybody who may come in. Which
+/// servers it has is for operators, and not told.
+pub(in crate::http) async fn sections(
+    State(state): State<HubState>,
+    caller: ApiCaller,
+) -> Result<Response, Failure> {
+    caller.require("read:servers", Target::User(&caller.0.user.name))?;
+    let status = gateway(&state)?.status().await?;
+    let sections: BTreeMap<String, SectionTold> = status
+        .sections
+        .into_iter()
+        .map(|(name, section)| {
+            let told = SectionTold {
+                up: section.up,
+                lag_seconds: section.lag_seconds,
+                stale: section.stale,
+            };
+            (name, told)
+        })
+        .collect();
+    Ok(Json(json!({ "sections": sections })).into_response())
+}
+
+/// What everybody may know of a section.
+#[derive(Serialize)]
+struct SectionTold {
+    up: bool,
+    lag_seconds: Option<f64>,
+    stale: bool,
 }
 
 /// `DELETE /hub/api/replicas/statements/{id}`.

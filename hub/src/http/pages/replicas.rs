@@ -139,6 +139,9 @@ fn section_words(section: &Section) -> String {
         (false, _) => {
             "not reachable at this moment; queries wait or fail with a message".to_owned()
         }
+        (true, None) if section.stale => {
+            "answers, but nothing new arrives from the wikis: what it shows gets older".to_owned()
+        }
         (true, None) => "answers; how far it is behind is not known".to_owned(),
         (true, Some(lag)) if lag < FRESH_SECONDS => "up to date".to_owned(),
         (true, Some(lag)) => {

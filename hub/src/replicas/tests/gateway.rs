@@ -125,6 +125,7 @@ async fn status(State(kept): Kept) -> Json<Status> {
     let section = |up, lag_seconds| Section {
         up,
         lag_seconds,
+        stale: up && lag_seconds.is_none(),
         backends: Vec::new(),
     };
     Json(Status {
@@ -134,6 +135,7 @@ async fn status(State(kept): Kept) -> Json<Status> {
         sections: BTreeMap::from([
             ("s1".to_owned(), section(true, Some(0.5))),
             ("s5".to_owned(), section(true, Some(75.0))),
+            ("s7".to_owned(), section(true, None)),
             ("s8".to_owned(), section(false, None)),
         ]),
         databases: memory.databases.clone(),

@@ -41,12 +41,17 @@ async fn who_reads_ready_is_known_to_the_gateway_and_an_end_is_told_before_the_c
 #[tokio::test]
 async fn signing_out_everywhere_revokes_before_it_stops() {
     let world = World::with_replicas().await;
-    let gateway = Gateway::start(&world.gateway());
+    let gateway = Arc::new(Gateway::start(&world.gateway()));
     world.servers.start(world.user, "", None).await.unwrap();
     world.reaches(world.user, ServerState::Ready).await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (kept, watched) = (seen.clone(), gateway.clone());
+    *world.spawner.at_stop.lock().unwrap() = Some(Box::new(move |_| {
+        kept.lock().unwrap().push(watched.memory().revoked.len());
+    }));
     world.store.sign_out_everywhere(world.user).await.unwrap();
     world.reaches(world.user, ServerState::Stopped).await;
-    assert_eq!(gateway.memory().revoked.len(), 1);
+    assert_eq!(*seen.lock().unwrap(), [1]);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use super::exchange::Request;
@@ -165,9 +166,17 @@ impl Talk {
                     // It must not meet the next statement.
                     let _ = killing.await;
                 }
-                return Ok(());
+                // One that an operator empties is left where nothing is lost by it and another is there.
+                let leaves = link.target.draining.load(Ordering::Relaxed)
+                    && self.memory.keeps().is_none()
+                    && !section.order(None).is_empty();
+                if !leaves {
+                    return Ok(());
+                }
             }
-            if let Some(error) = self.memory.kept(&link.section.name, &section.name) {
+            if link.section.name != section.name
+                && let Some(error) = self.memory.kept(&link.section.name, &section.name)
+            {
                 return Err(Failure::Refused(error));
             }
         }

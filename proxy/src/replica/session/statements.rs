@@ -1,6 +1,8 @@
 //! Commands that are statements, or about prepared ones: read, sent where they belong, and remembered.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::exchange::Request;
 use super::{Talk, Then, command};
@@ -23,6 +25,7 @@ impl Talk {
         };
         match statement.kind {
             Kind::Use(database) => return self.use_database(database, came).await,
+            Kind::Databases(pattern) => return self.tell_databases(pattern, came).await,
             Kind::Kill {
                 connection,
                 query_only,
@@ -59,7 +62,7 @@ impl Talk {
                 Kind::Set(names) => self.memory.set(names, text),
                 Kind::Begin => self.memory.begin(),
                 Kind::End => self.memory.end(),
-                Kind::Read | Kind::Use(_) | Kind::Kill { .. } => {}
+                Kind::Read | Kind::Use(_) | Kind::Databases(_) | Kind::Kill { .. } => {}
             }
         }
         Ok(then)
@@ -146,9 +149,24 @@ impl Talk {
         if let Some(link) = &mut self.link {
             let mut out = Vec::with_capacity(command.len() + 8);
             packet::write(&mut out, 0, &[command]);
-            if link.backend.wire.write(&out).await.is_err() {
+            let session = Arc::clone(&self.place.session);
+            let mut writing = Box::pin(link.backend.wire.write(&out));
+            let written = poll_fn(|cx| {
+                if let Poll::Ready(written) = Future::poll(writing.as_mut(), cx) {
+                    return Poll::Ready(Some(written));
+                }
+                match session.poll_order(cx) {
+                    Poll::Ready(order) if order.ends() => Poll::Ready(None),
+                    _ => Poll::Pending,
+                }
+            })
+            .await;
+            match written {
+                Some(Ok(())) => {}
                 // The next one that is answered says so.
-                tracing::debug!("A backend is gone");
+                Some(Err(_)) => tracing::debug!("A backend is gone"),
+                // It does not take what it is sent, and the client has to go.
+                None => return Ok(Then::Leave),
             }
         }
         Ok(Then::GoOn)
