@@ -135,6 +135,68 @@ fn blanks_of_a_character_set_hide_nothing() {
     assert_eq!(own(&after).len(), 3);
 }
 
+/// Settings are said again for the connection to another section, where a backslash may be read otherwise by then.
+#[test]
+fn a_setting_that_is_said_again_is_the_same_setting() {
+    let world = World::usual();
+    let passwords = || {
+        let all = Database::second()
+            .root("select user, authentication_string from mysql.user order by user");
+        let own = |line: &&str| {
+            world
+                .accounts
+                .iter()
+                .any(|account| line.starts_with(account.as_str()))
+        };
+        all.lines()
+            .filter(own)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let before = passwords();
+    assert_eq!(before.len(), 3);
+    for setting in [
+        r"set timestamp = (select 1 + ('\' = ')), password = password(0x41) -- '))",
+        r"set timestamp = (1 + ('\' = ')), password = password(0x41) -- '))",
+        r"set timestamp = 1 + ('\' = '), password = password(0x41) -- ')",
+    ] {
+        let mut client = world.client("a", "enwiki_p");
+        client.ask("set sql_mode = 'NO_BACKSLASH_ESCAPES'").unwrap();
+        let set = client.ask(setting);
+        client.ask("set sql_mode = ''").unwrap();
+        let moved = client.ask("use dewiki_p");
+        assert!(
+            set.is_err() || moved.is_err(),
+            "{setting}: {set:?} {moved:?}"
+        );
+    }
+    // Nor is there anything in a setting that takes time, as nobody would stop it there.
+    let mut client = world.client("a", "enwiki_p");
+    for setting in [
+        "set timestamp = (select sleep(5))",
+        "set timestamp = sleep(5)",
+        "set timestamp = 1 + benchmark(1000000000, md5('x'))",
+        "set timestamp = `sleep` (5)",
+        "set sql_select_limit = (select count(*) from page a join page b join page c)",
+    ] {
+        let refused = client.ask(setting).unwrap_err();
+        assert!(
+            refused.words.contains("plain value"),
+            "{setting}: {refused:?}"
+        );
+    }
+    client
+        .ask("set sql_mode = concat(@@sql_mode, ',ANSI_QUOTES'), time_zone = '+01:00'")
+        .unwrap();
+    // Half of it fails: how backslashes are read is known all the same.
+    client
+        .ask("set sql_mode = 'NO_BACKSLASH_ESCAPES', lc_messages = 'nobody'")
+        .unwrap_err();
+    assert_eq!(client.value(r"select length('\'')"), "1");
+    assert_eq!(client.value("select @@time_zone"), "+01:00");
+    assert_eq!(passwords(), before);
+}
+
 /// What no word refuses, and the grants do; or what is lawful and shows nothing of others.
 #[test]
 fn the_wall_stands_behind_the_words() {
@@ -354,6 +416,44 @@ fn who_crowds_the_door_keeps_nobody_else_out() {
         assert_eq!(world.client("a", "enwiki_p").value("select 1"), "1");
     }
     drop(crowd);
+}
+
+/// One notebook begins large statements in many connections and ends none, to take all memory.
+#[test]
+fn large_statements_of_one_user_are_read_a_few_at_a_time() {
+    let world = World::usual();
+    let long = format!("\x03select length('{}')", "x".repeat(3 << 20));
+    let mut header = u32::try_from(long.len()).unwrap().to_le_bytes();
+    header[3] = 0;
+    let mut begun: Vec<Raw> = (0..2)
+        .map(|_| {
+            let mut raw = world.client("a", "enwiki_p");
+            raw.send_bytes(&header);
+            raw.send_bytes(&long.as_bytes()[..2 << 20]);
+            raw
+        })
+        .collect();
+    // These two are being read; the next one of the same user waits, and anybody else's does not.
+    std::thread::scope(|scope| {
+        let next = scope.spawn(|| {
+            let mut next = world.client("a", "enwiki_p");
+            next.send(0, long.as_bytes());
+            next.hear().unwrap()[0][0].clone()
+        });
+        let mut other = world.client("b", "enwiki_p");
+        other.send(0, long.as_bytes());
+        assert_eq!(other.hear().unwrap()[0][0].as_deref(), Some("3145728"));
+        assert_eq!(world.client("a", "enwiki_p").value("select 1"), "1");
+        let waited = std::time::Instant::now();
+        while waited.elapsed() < std::time::Duration::from_secs(1) {
+            assert!(!next.is_finished(), "it was read beside two others");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let mut first = begun.remove(0);
+        first.send_bytes(&long.as_bytes()[2 << 20..]);
+        assert_eq!(first.hear().unwrap()[0][0].as_deref(), Some("3145728"));
+        assert_eq!(next.join().unwrap().as_deref(), Some("3145728"));
+    });
 }
 
 #[test]

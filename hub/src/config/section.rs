@@ -519,7 +519,7 @@ section! {
         backends: Vec<String> = "[]",
         /// Databases that are here, whatever the map says, such as `["meta_p"]`.
         databases: Vec<String> = "[]",
-        /// TLS to its servers.
+        /// TLS to its servers. Without "verify", who can stand in for a server of MySQL learns the passwords of accounts.
         tls: ReplicaTls = "off",
         /// With tls = "verify": whose certificates are believed, PEM; none is the system's.
         tls_ca_file: Option<PathBuf> = "",

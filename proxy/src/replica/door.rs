@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 /// So many may stand there at once.
 const ALL: usize = 512;
-/// So many from one address.
-const OF_ONE: usize = ALL / 4;
+/// So many from one address: half, as all may come from one where the way hides addresses.
+const OF_ONE: usize = ALL / 2;
 
 /// The door.
 #[derive(Debug, Default)]

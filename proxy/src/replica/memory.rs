@@ -83,14 +83,18 @@ impl Memory {
 
     /// A setting was changed. One that cannot be remembered keeps the session where it is.
     pub(crate) fn set(&mut self, names: Vec<String>, statement: &[u8]) {
-        let Ok(text) = std::str::from_utf8(statement) else {
-            self.pin(Some(Pin::Variable));
-            return;
+        // Said again, a backslash may mean something else: how it is read is a setting too, and a later one.
+        let text = match std::str::from_utf8(statement) {
+            Ok(text) if !text.contains('\\') => text,
+            _ => {
+                self.pin(Some(Pin::Setting));
+                return;
+            }
         };
         self.settings
             .retain(|(known, _)| !known.iter().all(|name| names.contains(name)));
         if self.settings.len() == SETTINGS {
-            self.pin(Some(Pin::Variable));
+            self.pin(Some(Pin::Setting));
         } else if !names.is_empty() {
             self.settings
                 .push((names, text.trim_end_matches([';', ' ', '\n']).to_owned()));
@@ -115,6 +119,9 @@ impl Memory {
                 Some(Pin::Variable) => {
                     Some("variables of your own (@name) are set: open another connection")
                 }
+                Some(Pin::Setting) => Some(
+                    "a setting was made that cannot be made again elsewhere: open another connection",
+                ),
                 Some(Pin::Lock) => Some("a lock by name is held: open another connection"),
                 None => None,
             }

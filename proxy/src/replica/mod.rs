@@ -90,6 +90,8 @@ struct Gateway {
     sessions: Arc<sessions::Sessions>,
     accounts: Arc<Accounts>,
     people: People,
+    /// Who sends a large command.
+    large: People,
     sections: Sections,
     usage: Counts,
     tls: Option<TlsAcceptor>,
@@ -180,6 +182,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
         gate: Gate::default(),
         sessions: sessions::Sessions::new(),
         people: People::default(),
+        large: People::default(),
         sections,
         usage: Counts::default(),
         tls: acceptor,

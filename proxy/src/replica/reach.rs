@@ -104,7 +104,7 @@ pub(crate) async fn reach(
                 collation: memory.collation,
                 database,
             };
-            match open(&target, lease, entry, memory).await {
+            match open(&target, lease, entry, memory, &session.granted.comment).await {
                 Ok(backend) => {
                     return Ok(Link {
                         backend,
@@ -186,6 +186,7 @@ async fn open(
     lease: &Lease,
     entry: Entry<'_>,
     memory: &Memory,
+    comment: &str,
 ) -> Result<Backend, Opening> {
     let mut backend = target.dial.connect(lease.account(), entry).await?;
     if target.examined(lease.number()).is_none() {
@@ -194,7 +195,9 @@ async fn open(
         found.map_err(Opening::Reason)?;
     }
     for statement in memory.settings() {
-        backend.ask(statement, RESTORE).await?;
+        backend
+            .ask(&format!("{comment}{statement}"), RESTORE)
+            .await?;
     }
     Ok(backend)
 }

@@ -19,6 +19,7 @@ use super::answer::Wanted;
 use super::login::Entered;
 use super::memory::Memory;
 use super::packet::{self, Reader, SqlError};
+use super::people::Seat;
 use super::reach::{Holds, Link, dismiss};
 use super::sessions::{Order, Place};
 use super::wire::{Part, Wire, WireError};
@@ -47,6 +48,10 @@ mod command {
 /// What a client is told last may take so long to be taken.
 const FAREWELL: Duration = Duration::from_millis(200);
 
+/// A command that is longer needs room of its own.
+const LARGE: usize = 1 << 20;
+/// So many of them may one user send at once; more are read later.
+const LARGE_AT_ONCE: u32 = 2;
 /// So long is taken what a client sends that was told the last.
 const REST: Duration = Duration::from_secs(1);
 
@@ -178,6 +183,16 @@ impl Talk {
 
     /// Takes one command and answers it.
     async fn turn(&mut self) -> Result<Then, WireError> {
+        let _room = match packet::header(self.client.bytes()) {
+            Some((length, _)) if length <= LARGE => None,
+            _ => match self.room().await {
+                Ok(room) => room,
+                Err(order) => {
+                    self.farewell(0, &order_words(order)).await;
+                    return Ok(Then::Leave);
+                }
+            },
+        };
         let mut command = crate::http::take_head();
         let mut part = Part::default();
         let most = self.gateway.settings.limits.statement_bytes;
@@ -220,6 +235,35 @@ impl Talk {
         };
         crate::http::keep_head(command);
         then
+    }
+
+    /// Waits for room for a command that is large, so that one user's do not take all memory.
+    async fn room(&mut self) -> Result<Option<Seat>, Order> {
+        let (gateway, session) = (Arc::clone(&self.gateway), Arc::clone(&self.place.session));
+        let user = session.granted.grant.user;
+        let mut sitting = Box::pin(gateway.large.seat(user, LARGE_AT_ONCE));
+        poll_fn(|cx| {
+            if let Poll::Ready(order) = session.poll_order(cx)
+                && order.ends()
+            {
+                return Poll::Ready(Err(order));
+            }
+            loop {
+                match packet::header(self.client.bytes()) {
+                    Some((length, _)) if length > LARGE => {
+                        return Future::poll(sitting.as_mut(), cx).map(|seat| Ok(Some(seat)));
+                    }
+                    Some(_) => return Poll::Ready(Ok(None)),
+                    None => match self.client.poll_more(cx) {
+                        Poll::Ready(Ok(true)) => {}
+                        // What it is, is found where the command is read.
+                        Poll::Ready(_) => return Poll::Ready(Ok(None)),
+                        Poll::Pending => return Poll::Pending,
+                    },
+                }
+            }
+        })
+        .await
     }
 
     async fn answer(&mut self, whole: &[u8], came: u8) -> Result<Then, WireError> {

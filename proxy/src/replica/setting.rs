@@ -47,6 +47,23 @@ const HARMLESS: &[&str] = &[
     "wait_timeout",
 ];
 
+/// What may be reckoned for a value. It is said again for each new connection to a server, so it must be quick.
+const FUNCTIONS: &[&str] = &[
+    "CAST",
+    "COALESCE",
+    "CONCAT",
+    "CONCAT_WS",
+    "IF",
+    "IFNULL",
+    "LOWER",
+    "NOW",
+    "NULLIF",
+    "REPLACE",
+    "TRIM",
+    "UNIX_TIMESTAMP",
+    "UPPER",
+];
+
 /// Character sets in which no letter hides a quote or a backslash.
 const CHARACTER_SETS: &[&str] = &[
     "utf8", "utf8mb3", "utf8mb4", "latin1", "latin2", "latin5", "latin7", "ascii", "binary",
@@ -197,6 +214,12 @@ fn variable(item: &[Token<'_>]) -> Result<String, SqlError> {
     if !matches!(sign, Token::Symbol(b'=') | Token::Assign) || value.is_empty() {
         return Err(unknown(Some(name)));
     }
+    if !is_quick(value) {
+        return Err(refuse(format!(
+            "{} takes a plain value; ask for it with a SELECT before, and set what came",
+            super::packet::cut(&word, 60)
+        )));
+    }
     if matches!(word.as_str(), "tx_read_only" | "transaction_read_only") {
         let [Token::Word(b"1")] = value else {
             if value.len() == 1 && (value[0].is("ON") || value[0].is("TRUE")) {
@@ -219,6 +242,22 @@ fn variable(item: &[Token<'_>]) -> Result<String, SqlError> {
         character_set(*value)?;
     }
     Ok(word)
+}
+
+/// Whether a value is there at once: no query, and no function that may take its time.
+fn is_quick(value: &[Token<'_>]) -> bool {
+    let mut last: Option<&Token<'_>> = None;
+    for token in value {
+        let calls = *token == Token::Symbol(b'(')
+            && last.is_some_and(|name| {
+                name.name().is_some() && !FUNCTIONS.iter().any(|known| name.is(known))
+            });
+        if calls || token.is("SELECT") {
+            return false;
+        }
+        last = Some(token);
+    }
+    true
 }
 
 fn character_set(value: Token<'_>) -> Result<(), SqlError> {

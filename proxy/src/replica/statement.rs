@@ -14,6 +14,8 @@ const DATABASES: usize = 32;
 pub(crate) enum Pin {
     /// A variable of the user's own.
     Variable,
+    /// A setting that cannot be said again.
+    Setting,
     /// A lock by name.
     Lock,
 }

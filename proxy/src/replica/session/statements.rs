@@ -9,6 +9,7 @@ use super::{Talk, Then, command};
 use crate::replica::answer::Wanted;
 use crate::replica::memory::PREPARED;
 use crate::replica::packet::{self, Reader, SqlError};
+use crate::replica::reach::dismiss;
 use crate::replica::sessions::shown;
 use crate::replica::statement::{self, Kind, Sent, Statement};
 use crate::replica::wire::WireError;
@@ -63,6 +64,17 @@ impl Talk {
                 Kind::Begin => self.memory.begin(),
                 Kind::End => self.memory.end(),
                 Kind::Read | Kind::Use(_) | Kind::Databases(_) | Kind::Kill { .. } => {}
+            }
+        } else if let Kind::Set(names) = &statement.kind
+            && names.iter().any(|name| name == "sql_mode")
+            && (names.len() > 1 || statement.pin.is_some())
+        {
+            // It may have been half done, and an error does not tell how backslashes are read now.
+            if self.memory.keeps().is_some() {
+                return Ok(Then::Leave);
+            }
+            if let Some(link) = self.link.take() {
+                dismiss(&self.gateway, *link);
             }
         }
         Ok(then)
