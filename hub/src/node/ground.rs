@@ -6,6 +6,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
@@ -28,6 +29,8 @@ const FOLDERS_DEEP: usize = 2;
 pub(super) struct Ground {
     path: PathBuf,
     _lock: File,
+    // Held while it is looked whether the directory is a mount point and made one: several mounts may find that it is none.
+    sharing: Mutex<()>,
 }
 
 impl Ground {
@@ -44,11 +47,20 @@ impl Ground {
             path: path.to_owned(),
             cause,
         };
-        make(path, 0o755).map_err(unusable)?;
+        make(path, 0o755).map_err(|cause| match cause.kind() {
+            ErrorKind::NotFound => unusable(std::io::Error::other(
+                "the directory it is in does not exist: start the hub first, or name another with node.directory",
+            )),
+            _ => unusable(cause),
+        })?;
         let path = path.canonicalize().map_err(unusable)?;
         is_nobody_elses(&path).map_err(unusable)?;
         let lock = lock(&path)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self {
+            path,
+            _lock: lock,
+            sharing: Mutex::new(()),
+        })
     }
 
     /// The directory, without links.
@@ -61,6 +73,7 @@ impl Ground {
     /// # Errors
     /// [`NodeError::Rights`] where this process may not mount.
     pub(super) fn share(&self) -> Result<(), NodeError> {
+        let _sharing = self.sharing.lock().unwrap_or_else(PoisonError::into_inner);
         self.mount_on_itself(&self.path, MountPropagationFlags::SHARED)?;
         let staging = self.path.join(STAGING);
         make(&staging, 0o700).map_err(|cause| self.unusable(cause))?;
@@ -100,6 +113,11 @@ impl Ground {
         self.path.join(STAGING).join(mount)
     }
 
+    /// Where what is mounted below a mount's source is made.
+    pub(super) fn staging_of_parts(&self, mount: &str) -> PathBuf {
+        self.path.join(STAGING).join(format!("{mount}+parts"))
+    }
+
     /// Where a mount is kept.
     pub(super) fn place(&self, folder: &Folder, entry: &str) -> PathBuf {
         self.path.join(&folder.name).join(entry)
@@ -115,6 +133,7 @@ impl Ground {
                 let kept = make(&parent, 0o755).and_then(|()| match entry {
                     Entry::Mount(mount) => {
                         make(&self.staging(mount), 0o700)?;
+                        make(&self.staging_of_parts(mount), 0o700)?;
                         // The place itself is looked at before each mounting, which says what is wrong with it.
                         match make_missing(&place, 0o755) {
                             Err(cause) if cause.kind() == ErrorKind::AlreadyExists => Ok(()),

@@ -10,10 +10,14 @@
 //! **Invariant:** this process never touches a mount itself, neither by path nor by descriptor. It ends without taking any away, so
 //! that servers keep their files over its restarts.
 
+mod backoff;
 mod board;
+mod follow;
 mod ground;
 mod hand;
 mod hands;
+mod make;
+mod mark;
 mod probe;
 mod status;
 mod submounts;
@@ -28,8 +32,9 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 pub use self::hand::main as hand;
+pub use self::mark::Mark;
 pub use self::probe::Probe;
-pub use self::status::{Condition, MountStatus, Status, directory, now};
+pub use self::status::{Condition, Missing, MountStatus, Status, directory, now};
 
 use self::board::Board;
 use self::ground::Ground;
@@ -85,10 +90,14 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Nod
     let ground = Arc::new(Ground::take(&directory(settings))?);
     ground.share()?;
     let folders = folders(&settings.mounts);
-    let earlier = Status::read(ground.path()).unwrap_or_default();
+    let earlier = Status::read(ground.path()).filter(Status::is_of_this_boot);
+    let earlier = earlier.unwrap_or_default();
     clear(&ground, &folders).await;
     ground.keep(&folders);
 
+    let data_dir = settings.data_dir.path();
+    // Links in it are followed once; a data directory is on a disk of the machine.
+    let data_dir = data_dir.canonicalize().unwrap_or(data_dir.to_owned());
     let board = Arc::new(Board::new(settings));
     let tasks = TaskTracker::new();
     let table = board::follow_table(&tasks, &stop);
@@ -104,6 +113,7 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Nod
                 &settings.node,
                 &ground,
                 ground.place(folder, entry),
+                &data_dir,
                 Arc::clone(&board),
             );
             let earlier = earlier.mounts.iter().find(|known| known.name == *name);
@@ -128,18 +138,33 @@ pub async fn take_all_away(settings: &Settings) -> Result<(), NodeError> {
     }
     let ground = Ground::take(&directory)?;
     clear(&ground, &[]).await;
-    ground.unshare()
+    ground.unshare()?;
+    Status::remove(ground.path()).map_err(|cause| NodeError::Directory {
+        path: ground.path().to_owned(),
+        cause,
+    })
+}
+
+/// `5 s`, `500 ms`.
+fn words(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{} s", duration.as_secs())
+    } else {
+        format!("{} ms", duration.as_millis())
+    }
 }
 
 /// Takes away what earlier settings had.
 async fn clear(ground: &Ground, folders: &[crate::config::Folder]) {
+    // Those that hang are few: then the rest is left.
+    let mut takers = Hands::default();
     let unwanted = ground.unwanted(folders).unwrap_or_default();
     for place in unwanted {
         let job = Job::Drop {
             place: place.clone(),
             reads: Reads::Wait,
         };
-        match Hands::default().send(&job, CLEARING).await {
+        match takers.send(&job, CLEARING).await {
             Outcome::Done { .. } => {
                 info!(place = %place.display(), "A mount that is no longer wanted was taken away")
             }

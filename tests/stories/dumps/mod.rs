@@ -2,6 +2,7 @@
 
 mod dying;
 mod hostile;
+mod keeper;
 mod notebook;
 mod operator;
 

@@ -29,7 +29,20 @@ pub(super) fn look(settings: &Settings) -> Vec<Finding> {
         status.pid,
         directory.display()
     ))];
-    findings.extend(status.mounts.iter().map(of_mount));
+    for mount in &status.mounts {
+        findings.push(of_mount(mount));
+        findings.extend(mount.missing.iter().map(|missing| Finding {
+            level: Level::Warning,
+            what: format!(
+                "the mount {} is there without {}: {}",
+                mount.name, missing.path, missing.problem
+            ),
+            fix: Some(format!(
+                "mend or unmount {} below its source; it is tried again by itself",
+                missing.path
+            )),
+        }));
+    }
     findings
 }
 
