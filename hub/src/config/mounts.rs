@@ -4,6 +4,7 @@
 //! start, and appear in a server that runs. So a folder is one whole thing, and everything in it is for the same people.
 
 use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
 
 use super::written::Written;
 use super::{MountSettings, Settings, refuse_in};
@@ -29,6 +30,9 @@ const TAKEN: [&str; 17] = [
     "/var",
 ];
 
+/// Where `holt dumps fetch` puts files, below the data directory, unless told otherwise.
+const FETCHED: &str = "dumps";
+
 /// A folder that servers see, with mounts and links in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder {
@@ -38,8 +42,10 @@ pub struct Folder {
     pub name: String,
     /// What is in it, by name.
     pub entries: BTreeMap<String, Entry>,
-    /// Who gets it, as in [`MountSettings::users`]; empty is everybody.
+    /// Who gets it, as in [`MountSettings::users`].
     pub users: Vec<String>,
+    /// Who gets it too, as in [`MountSettings::groups`].
+    pub groups: Vec<String>,
 }
 
 /// One thing in a folder.
@@ -88,6 +94,7 @@ pub fn folders(mounts: &[(String, MountSettings)]) -> Vec<Folder> {
                 name: folder[1..].replace('/', "+"),
                 entries: BTreeMap::new(),
                 users: mount.users.clone(),
+                groups: mount.groups.clone(),
             });
             folder.entries.entry(last.to_owned()).or_insert(entry);
         }
@@ -111,6 +118,26 @@ fn split(path: &str) -> Option<(&str, &str)> {
     (!folder.is_empty()).then_some((folder, last))
 }
 
+/// Whether a source would give away what is in a directory of Holt's own, whose folder of fetched dumps alone is for everybody.
+pub(crate) fn lie_in_each_other(source: &Path, own: &Path) -> bool {
+    own.starts_with(source) || (source.starts_with(own) && !source.starts_with(own.join(FETCHED)))
+}
+
+/// A path without `.` and `..`, by its words alone.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
 /// Whether one path is the other or lies below it.
 fn is_within(inner: &str, outer: &str) -> bool {
     inner
@@ -119,13 +146,33 @@ fn is_within(inner: &str, outer: &str) -> bool {
 }
 
 impl Settings {
+    /// Who gets a mount: names of users, or `#<number>`; none is everybody.
+    #[must_use]
+    pub fn people_of(&self, mount: &MountSettings) -> Option<Vec<String>> {
+        if mount.users.is_empty() && mount.groups.is_empty() {
+            return None;
+        }
+        let is_named = |name: &String| mount.groups.contains(name);
+        let groups = self.groups.iter().filter(|(name, _)| is_named(name));
+        let in_groups = groups.flat_map(|(_, group)| &group.users);
+        Some(mount.users.iter().chain(in_groups).cloned().collect())
+    }
+
     pub(super) fn check_mounts(&self, written: &mut Written<'_>) {
+        for (name, group) in &self.groups {
+            check_people(&group.users, &mut |key, reason, fix| {
+                refuse_in(written, ("group", name), key, reason, fix);
+            });
+        }
         for (name, mount) in &self.mounts {
             let mut refuse = |key: &'static str, reason: String, fix: &str| {
                 refuse_in(written, ("mount", name), key, reason, fix);
             };
             check_source(mount, &mut refuse);
+            self.check_own(mount, &mut refuse);
             check_writing(mount, &mut refuse);
+            check_people(&mount.users, &mut refuse);
+            self.check_groups(mount, &mut refuse);
             let links = mount.links.iter().map(|link| ("links", link));
             for (key, path) in std::iter::once(("target", &mount.target)).chain(links) {
                 self.check_path(mount, path, |reason, fix| refuse(key, reason, fix));
@@ -148,6 +195,58 @@ impl Settings {
                     &format!("Write a time from \"100ms\" to \"{most}s\""),
                 );
             }
+        }
+    }
+
+    /// A directory that holds Holt's own, or is in it, is given to nobody. Only the words are compared: a source may be on a disk that
+    /// does not answer. The node looks at where links lead, before it mounts.
+    fn check_own(
+        &self,
+        mount: &MountSettings,
+        refuse: &mut impl FnMut(&'static str, String, &str),
+    ) {
+        if mount.kind != "bind" {
+            return;
+        }
+        let source = plain(Path::new(&mount.source));
+        let data_dir = self.data_dir.path();
+        let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+        let without_links = data_dir.canonicalize().ok();
+        let own = [
+            Some(&data_dir),
+            without_links.as_ref(),
+            self.node.directory.as_ref(),
+        ];
+        let is_own = |own: &PathBuf| lie_in_each_other(&source, own);
+        if let Some(own) = own.into_iter().flatten().map(|own| plain(own)).find(is_own) {
+            refuse(
+                "source",
+                format!(
+                    "{} and {}, where Holt keeps its own files, lie in each other",
+                    mount.source,
+                    own.display()
+                ),
+                "Give a directory that is for notebooks alone",
+            );
+        }
+    }
+
+    fn check_groups(
+        &self,
+        mount: &MountSettings,
+        refuse: &mut impl FnMut(&'static str, String, &str),
+    ) {
+        let is_known = |name: &String| self.groups.iter().any(|(known, _)| known == name);
+        if let Some(unknown) = mount.groups.iter().find(|name| !is_known(name)) {
+            let known: Vec<_> = self.groups.iter().map(|(name, _)| &**name).collect();
+            let fix = match known.as_slice() {
+                [] => "Write it: [group.<name>] with users = [\"...\"]".to_owned(),
+                known => format!(
+                    "The groups are {}; write another as [group.<name>] with users = [\"...\"]",
+                    known.join(", ")
+                ),
+            };
+            refuse("groups", format!("there is no group {unknown:?}"), &fix);
         }
     }
 
@@ -187,13 +286,13 @@ impl Settings {
                 };
                 for other in &all {
                     if other.path == folder {
-                        if other.users != mount.users {
+                        if (&other.users, &other.groups) != (&mount.users, &mount.groups) {
                             refuse(
                                 "users",
                                 format!(
                                     "{folder} has another mount, which is for other people: a folder is given as a whole"
                                 ),
-                                "Write the same users, or give one of them another folder",
+                                "Write the same users and groups, or give one of them another folder",
                             );
                         }
                         let meant = match key {
@@ -234,6 +333,14 @@ fn check_source(mount: &MountSettings, refuse: &mut impl FnMut(&'static str, Str
             "there is nothing to mount".to_owned(),
             "Write a directory, \"server:/export\" or a device",
         );
+    } else if has_secret(&mount.source) {
+        // Told without the source: it must stand nowhere.
+        refuse(
+            "source",
+            "a password in it would stand in lists of processes and of mounts, and in logs"
+                .to_owned(),
+            "Take it out, and name a file with it that only root can read: options = [\"credentials=/etc/holt/dumps.credentials\"], or as that type of mount has it",
+        );
     } else if is_path && !mount.source.starts_with('/') {
         refuse(
             "source",
@@ -267,18 +374,22 @@ fn check_source(mount: &MountSettings, refuse: &mut impl FnMut(&'static str, Str
         );
     }
     for option in &mount.options {
-        let name = option.split('=').next().unwrap_or_default();
-        if option.contains(',') || option.starts_with('-') {
+        let name = option
+            .split(|letter: char| !letter.is_ascii_alphanumeric() && !"_-,.".contains(letter))
+            .next()
+            .unwrap_or_default();
+        // First, and told without its value.
+        if is_secret(option) {
+            refuse(
+                "options",
+                format!("{name} would stand in the list of processes"),
+                "Name a file of credentials instead, as that type of mount has it: \"credentials=/etc/holt/dumps.credentials\"",
+            );
+        } else if option.contains(',') || option.starts_with('-') {
             refuse(
                 "options",
                 format!("{option:?} is not one option"),
                 "Write each as a text of its own: [\"soft\", \"timeo=100\"]",
-            );
-        } else if is_secret(option) {
-            refuse(
-                "options",
-                format!("{name} would stand in the list of processes"),
-                "Name a file of credentials instead, as that type of mount has it",
             );
         } else if matches!(
             name,
@@ -351,7 +462,10 @@ fn check_writing(mount: &MountSettings, refuse: &mut impl FnMut(&'static str, St
             );
         }
     }
-    for user in &mount.users {
+}
+
+fn check_people(users: &[String], refuse: &mut impl FnMut(&'static str, String, &str)) {
+    for user in users {
         if let Some(number) = user.strip_prefix('#')
             && number.parse::<i64>().is_err()
         {
@@ -364,15 +478,43 @@ fn check_writing(mount: &MountSettings, refuse: &mut impl FnMut(&'static str, St
     }
 }
 
-/// Whether an option holds a secret, rather than the name of a file with one: `password2=x`, `username=me%secret`.
-fn is_secret(option: &str) -> bool {
-    let option = option.to_ascii_lowercase();
-    let (name, value) = option.split_once('=').unwrap_or((&option, ""));
-    let is_word = ["pass", "secret", "token"]
-        .iter()
-        .any(|word| name.contains(word));
-    let is_file = matches!(name, "credentials" | "secretfile");
-    (is_word && !is_file) || (name.starts_with("user") && value.contains('%'))
+/// Whether an option holds a secret, rather than the name of a file with one: `password2=x`, `username=me%secret`. Or several options, one of
+/// which does.
+fn is_secret(options: &str) -> bool {
+    options.split(',').any(|option| {
+        let option = option.to_ascii_lowercase();
+        let (name, value) = option.split_once('=').unwrap_or((&option, ""));
+        let is_word = ["pass", "secret", "token"]
+            .iter()
+            .any(|word| name.contains(word));
+        let is_file = matches!(name, "credentials" | "secretfile");
+        (is_word && !is_file) || (name.starts_with("user") && value.contains('%'))
+    })
+}
+
+/// Whether a source has a password in it: `ftp://user:password@host`, `//user:password@host/share`, `user:password@host:/path`, or
+/// `https://host/path?token=x`. Paths of this machine have none, and what follows `host:/` is a path, whatever is in it.
+fn has_secret(source: &str) -> bool {
+    let is_address = source.contains("://") || source.starts_with("//");
+    if source.starts_with('/') && !is_address {
+        return false;
+    }
+    let (address, query) = source.split_once('?').unwrap_or((source, ""));
+    let is_in_query = is_address && query.split('&').any(is_secret);
+    let before_path = match (address.split_once("://"), address.strip_prefix("//")) {
+        // A password may have a slash in it, against the rules; a port is no password.
+        (Some((_, rest)), _) | (None, Some(rest)) => {
+            let rest = rest.trim_start_matches('/');
+            let authority = rest.split('/').next().unwrap_or_default();
+            let is_port = authority.rsplit_once(':').is_some_and(|(_, port)| {
+                !authority.contains('@') && port.bytes().all(|byte| byte.is_ascii_digit())
+            });
+            if is_port { authority } else { rest }
+        }
+        (None, None) => address.rsplit_once(":/").map_or(address, |(host, _)| host),
+    };
+    let user = before_path.rsplit_once('@').map(|(user, _)| user);
+    is_in_query || user.is_some_and(|user| user.contains(':'))
 }
 
 #[cfg(test)]
@@ -405,6 +547,37 @@ mod tests {
                 to: "/mnt/nfs/dumps".into()
             }
         );
+    }
+
+    #[test]
+    fn a_password_in_a_source_is_seen_and_what_looks_like_one_is_let_through() {
+        for source in [
+            "ftp://me:hush@host/dumps",
+            "https://me:hu@sh@host:443/dav",
+            "https://me:hu/sh@host/dav",
+            "//me:hush@server/share",
+            "me:hush@host:/srv/dumps",
+            "me:hu/sh@host:/srv/dumps",
+            "me:hush@host",
+            "https://host/dav?user=me&password=hush",
+        ] {
+            assert!(has_secret(source), "{source}");
+        }
+        for source in [
+            "server:/export",
+            "server:/export@v2",
+            "[fe80::1]:/export@v2",
+            "me@host:/srv/dumps",
+            "mon1:6789,mon2:6789:/volumes/a@b",
+            "https://host:443/dav@2",
+            "//server/share",
+            "/srv/a:b@c",
+            "/dev/vdb",
+            "dying-fs#/tmp/x",
+        ] {
+            assert!(!has_secret(source), "{source}");
+        }
+        assert!(is_secret("soft,password=hush") && !is_secret("credentials=/etc/password"));
     }
 
     #[test]

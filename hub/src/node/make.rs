@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, CWD, Gid, RenameFlags, Uid};
 use super::hand::{
     Make, Reads, Trouble, ask, failed, must_be_free, reads_of, shut, table, take_away,
 };
+use crate::config::lie_in_each_other;
 
 impl Make {
     /// Leaves it in the staging directory, or nothing.
@@ -64,7 +65,7 @@ impl Make {
             .canonicalize()
             .map_err(|cause| Trouble::Failed(format!("{}: {cause}", self.source)))?;
         for own in &self.own {
-            if own.starts_with(&source) || source.starts_with(own) {
+            if lie_in_each_other(&source, own) {
                 return Err(Trouble::Refused(format!(
                     "{} and Holt's own directory {} lie in each other; give another source",
                     source.display(),
