@@ -358,3 +358,53 @@ async fn down_takes_the_mounts_away_and_then_the_directory_can_be_deleted() -> R
     std::fs::remove_dir_all(node.hub.data_dir())?;
     reads(&source.path().join("page.txt"), "Apple").await
 }
+
+/// `node.directory` was changed: nothing is left below the old one, neither by the next node nor by `holt down`.
+#[tokio::test(flavor = "multi_thread")]
+async fn mounts_below_an_earlier_directory_are_taken_away_or_it_says_who_has_them() -> Result<()> {
+    let source = TempDir::new()?;
+    std::fs::write(source.path().join("page.txt"), "Apple")?;
+    let mut node = Node::start(&dumps_from(source.path()))?;
+    reads(&node.dumps().join("page.txt"), "Apple").await?;
+    let new = node.hub.scratch("elsewhere");
+    let old = node.directory();
+    let has_mounts = |directory: &Path| -> Result<bool> {
+        let table = std::fs::read_to_string("/proc/self/mountinfo")?;
+        Ok(table.contains(&format!(" {}", directory.display())))
+    };
+
+    // The old node runs.
+    let environment = [("HOLT__NODE__DIRECTORY", &new)];
+    let mut second = node.hub.command(&["node"])?;
+    let output = second.envs(environment).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(
+        !output.status.success() && said.contains("end it first") && said.contains("(pid "),
+        "{said}"
+    );
+    reads(&node.dumps().join("page.txt"), "Apple").await?;
+
+    // It does not: the next one takes its mounts away, and has its own.
+    node.kill()?;
+    let mut second = node.hub.command(&["node"])?.envs(environment).spawn()?;
+    let seen = reads(&new.join("mnt+nfs/dumps/page.txt"), "Apple").await;
+    second.kill()?;
+    second.wait()?;
+    seen?;
+    ensure!(
+        !has_mounts(&old)?,
+        "mounts are left below {}",
+        old.display()
+    );
+    ensure!(!old.join("status.json").exists());
+
+    // And so does `holt down`, with the settings of before.
+    ensure!(has_mounts(&new)?);
+    node.hub.holt(&["down"]).await?;
+    ensure!(
+        !has_mounts(&new)?,
+        "mounts are left below {}",
+        new.display()
+    );
+    reads(&source.path().join("page.txt"), "Apple").await
+}
