@@ -158,6 +158,24 @@ impl Settings {
         Some(mount.users.iter().chain(in_groups).cloned().collect())
     }
 
+    /// What is lawful and yet will hold a notebook: mounts of NFS that wait for ever, and what to write, each as a name and a sentence.
+    #[must_use]
+    pub fn mounts_that_wait(&self) -> Vec<(String, String)> {
+        let waits = |mount: &MountSettings| {
+            let is_soft = |option: &String| matches!(option.as_str(), "soft" | "softerr");
+            matches!(mount.kind.as_str(), "nfs" | "nfs4") && !mount.options.iter().any(is_soft)
+        };
+        let waiting = self.mounts.iter().filter(|(_, mount)| waits(mount));
+        let tell = |(name, mount): &(String, MountSettings)| {
+            let words = format!(
+                "without \"soft\" in its options a notebook that reads while {} is away hangs, and may not be stopped: write options = [\"soft\", \"timeo=100\", \"retrans=2\"]",
+                mount.source
+            );
+            (name.clone(), words)
+        };
+        waiting.map(tell).collect()
+    }
+
     pub(super) fn check_mounts(&self, written: &mut Written<'_>) {
         for (name, group) in &self.groups {
             check_people(&group.users, &mut |key, reason, fix| {
