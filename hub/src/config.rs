@@ -4,6 +4,7 @@
 //! The settings themselves stand in [`section`]; rules between several of them stand here.
 
 mod data_dir;
+mod mount_sources;
 mod mounts;
 mod problem;
 mod providers;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 pub use data_dir::{DataDir, DataDirError};
-pub(crate) use mounts::lie_in_each_other;
+pub(crate) use mount_sources::lie_in_each_other;
 pub use mounts::{Entry, Folder, folders};
 pub use problem::{Place, Problem};
 pub use section::{
