@@ -194,13 +194,10 @@ impl Follower {
 
     /// What hangs may also be taken away: that waits for nobody, unless it is below another that hangs.
     async fn take_away(&mut self, top: &Path, path: &Path, why: &str) {
-        let job = Job::Drop {
-            place: top.join(path),
-            reads: Reads::Wait,
-        };
         let limit = self.answer_within;
         let Some(part) = self.part(path) else { return };
-        let outcome = part.hands.send(&job, limit).await;
+        let place = top.join(path);
+        let outcome = part.hands.take_away(&place, Reads::Wait, limit).await;
         match problem(outcome, limit) {
             None => info!(
                 mount = self.mount,

@@ -38,7 +38,7 @@ pub use self::status::{Condition, Missing, MountStatus, Status, directory, now};
 
 use self::board::Board;
 use self::ground::Ground;
-use self::hand::{Job, Reads};
+use self::hand::Reads;
 use self::hands::{Hands, Outcome};
 use self::watch::Watch;
 use crate::config::{Entry, Settings, folders};
@@ -208,11 +208,7 @@ async fn clear(ground: &Ground, folders: &[crate::config::Folder]) {
     let mut takers = Hands::default();
     let unwanted = ground.unwanted(folders).unwrap_or_default();
     for place in unwanted {
-        let job = Job::Drop {
-            place: place.clone(),
-            reads: Reads::Wait,
-        };
-        match takers.send(&job, CLEARING).await {
+        match takers.take_away(&place, Reads::Wait, CLEARING).await {
             Outcome::Done { .. } => {
                 info!(place = %place.display(), "A mount that is no longer wanted was taken away")
             }

@@ -226,8 +226,7 @@ impl Watch {
     }
 
     async fn take_away(&mut self, place: PathBuf, reads: Reads) {
-        let job = Job::Drop { place, reads };
-        match self.takers.send(&job, TAKING_AWAY).await {
+        match self.takers.take_away(&place, reads, TAKING_AWAY).await {
             Outcome::Done { .. } => {}
             other => {
                 warn!(mount = self.status.name, outcome = ?other, "A mount could not be taken away")
