@@ -3,6 +3,7 @@
 mod dying;
 mod hostile;
 mod keeper;
+mod nfs;
 mod notebook;
 mod operator;
 
