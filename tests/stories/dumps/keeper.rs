@@ -167,8 +167,14 @@ async fn what_is_mounted_over_it_and_changed_flags_are_noticed_and_mended() -> R
     cover(&folder)?;
     node.says("something else is mounted over its folder")
         .await?;
+    eventually("the folder is free", SOON, || async {
+        match lines(&folder) {
+            Ok(lines) if lines.is_empty() => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await?;
     is_mounted(&place, SHUT).await?;
-    ensure!(lines(&folder)?.is_empty(), "the folder is still covered");
     reads(&place.join("page.txt"), "Apple").await?;
 
     // Their copies in containers have old flags for ever: only a new mount reaches them, not another change of flags.
@@ -406,5 +412,49 @@ async fn mounts_below_an_earlier_directory_are_taken_away_or_it_says_who_has_the
         "mounts are left below {}",
         new.display()
     );
+    reads(&source.path().join("page.txt"), "Apple").await
+}
+
+/// The same under `holt up`, which goes on with the processes of an earlier one: another directory, then no mounts at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn up_with_other_settings_leaves_no_mounts_of_earlier_ones() -> Result<()> {
+    let source = TempDir::new()?;
+    std::fs::write(source.path().join("page.txt"), "Apple")?;
+    let process = "[spawner]\nkind = \"process\"\n";
+    let mut hub = Wish::default()
+        .config(process)
+        .config(&dumps_from(source.path()))
+        .start()
+        .await?;
+    let old = hub.data_dir().join("mounts");
+    let new = hub.scratch("elsewhere");
+    reads(&old.join("mnt+nfs/dumps/page.txt"), "Apple").await?;
+    let nothing_below = async |directory: &Path| {
+        eventually("nothing is mounted there", SOON, || async {
+            let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+            if table.contains(&format!(" {}", directory.display())) {
+                Err(table)
+            } else {
+                Ok(())
+            }
+        })
+        .await
+    };
+    let with_directory = format!(
+        "{process}[node]\ndirectory = \"{}\"\n{}",
+        new.display(),
+        dumps_from(source.path())
+    );
+    std::fs::write(hub.scratch("holt.toml"), with_directory)?;
+    hub.kill_supervisor()?;
+    hub.up().await?;
+    reads(&new.join("mnt+nfs/dumps/page.txt"), "Apple").await?;
+    nothing_below(&old).await?;
+
+    let without_mounts = format!("{process}[node]\ndirectory = \"{}\"\n", new.display());
+    std::fs::write(hub.scratch("holt.toml"), without_mounts)?;
+    hub.kill_supervisor()?;
+    hub.up().await?;
+    nothing_below(&new).await?;
     reads(&source.path().join("page.txt"), "Apple").await
 }
