@@ -4,6 +4,7 @@
 //! The settings themselves stand in [`section`]; rules between several of them stand here.
 
 mod data_dir;
+mod mount_sources;
 mod mounts;
 mod problem;
 mod providers;
@@ -21,14 +22,15 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 pub use data_dir::{DataDir, DataDirError};
+pub(crate) use mount_sources::lie_in_each_other;
 pub use mounts::{Entry, Folder, folders};
 pub use problem::{Place, Problem};
 pub use section::{
-    AccessSettings, AuthStateSettings, Callback, DockerSettings, HomeKind, HomePath, HubSettings,
-    Isolation, LocalLogin, LockCheckSettings, LogFormat, LogSettings, MountSettings, NodeSettings,
-    Protocol, ProviderKind, ProviderSettings, ProxySettings, ReplicaClientTls, ReplicaMap,
-    ReplicaSectionSettings, ReplicaTls, ReplicasSettings, ServerSettings, Signature, SpawnerKind,
-    SpawnerSettings,
+    AccessSettings, AuthStateSettings, Callback, DockerSettings, GroupSettings, HomeKind, HomePath,
+    HubSettings, Isolation, LocalLogin, LockCheckSettings, LogFormat, LogSettings, MountSettings,
+    NodeSettings, Protocol, ProviderKind, ProviderSettings, ProxySettings, ReplicaClientTls,
+    ReplicaMap, ReplicaSectionSettings, ReplicaTls, ReplicasSettings, ServerSettings, Signature,
+    SpawnerKind, SpawnerSettings,
 };
 use written::{Written, whole_key};
 
@@ -81,6 +83,8 @@ pub struct Settings {
     pub replica_sections: Vec<(String, ReplicaSectionSettings)>,
     /// `[node]`.
     pub node: NodeSettings,
+    /// `[group.<name>]`, in the order of their names.
+    pub groups: Vec<(String, GroupSettings)>,
     /// `[mount.<name>]`, in the order of their names.
     pub mounts: Vec<(String, MountSettings)>,
     /// `[log]`.
@@ -124,12 +128,18 @@ impl Settings {
             (name, settings)
         });
         let replica_sections = sections.collect();
+        let groups = written.names("group").into_iter().map(|name| {
+            let settings = GroupSettings::read_of(&mut written, &name);
+            (name, settings)
+        });
+        let groups = groups.collect();
         let mounts = written.names("mount").into_iter().map(|name| {
             let settings = MountSettings::read_of(&mut written, &name);
             (name, settings)
         });
         let settings = Self {
             mounts: mounts.collect(),
+            groups,
             replica_sections,
             replicas: ReplicasSettings::read(&mut written),
             providers,

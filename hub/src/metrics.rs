@@ -41,6 +41,8 @@ pub const MOUNT_ANSWER_SECONDS: &str = "holt_mount_answer_seconds";
 pub const MOUNT_HEALS: &str = "holt_mount_heals_total";
 /// Tries to mount a `mount` that did not succeed.
 pub const MOUNT_FAILURES: &str = "holt_mount_failures_total";
+/// What is mounted below the source of a bind `mount` and is left out because it is ill.
+pub const MOUNT_MISSING: &str = "holt_mount_missing_parts";
 /// Processes that hang in a `mount`.
 pub const MOUNT_STUCK: &str = "holt_mount_stuck_processes";
 /// Ways out of a container that are not as they should be, when last tried.
@@ -116,6 +118,10 @@ fn describe() {
     describe_counter!(
         MOUNT_FAILURES,
         "Tries to mount that did not succeed, by mount"
+    );
+    describe_gauge!(
+        MOUNT_MISSING,
+        "Mounts below the source of a mount that are left out because they are ill"
     );
     describe_gauge!(MOUNT_STUCK, "Processes that hang in a mount");
     describe_gauge!(

@@ -25,6 +25,10 @@ pub(crate) struct Mounted {
     pub(crate) is_shared: bool,
     /// Whether what is mounted below what it is a copy of reaches it.
     pub(crate) is_slave: bool,
+    /// The file system's type: `ext4`, `nfs4`.
+    pub(crate) kind: String,
+    /// What was mounted, as whoever did it wrote it.
+    pub(crate) source: String,
 }
 
 impl Mounted {
@@ -104,7 +108,9 @@ fn line(line: &[u8]) -> Option<Mounted> {
     let root = path(fields.next()?);
     let point = path(fields.next()?);
     let options = text(fields.next()?)?;
-    let optional: Vec<_> = fields.take_while(|field| *field != b"-").collect();
+    let optional: Vec<_> = fields.by_ref().take_while(|field| *field != b"-").collect();
+    let kind = text(fields.next()?)?;
+    let source = text(fields.next()?)?;
     let has = |name: &[u8]| optional.iter().any(|field| field.starts_with(name));
     Some(Mounted {
         id,
@@ -115,6 +121,8 @@ fn line(line: &[u8]) -> Option<Mounted> {
         options: options.split(',').map(str::to_owned).collect(),
         is_shared: has(b"shared:"),
         is_slave: has(b"master:"),
+        kind,
+        source,
     })
 }
 
@@ -166,6 +174,10 @@ rubbish
         assert_eq!((seen.id, seen.device.as_str()), (63, "0:42"));
         let dumps = table.at(Path::new("/t/mounts/mnt+nfs/dumps")).unwrap();
         assert!(dumps.is_shared && dumps.is_slave && dumps.has("nosuid"));
+        assert_eq!(
+            (&*dumps.kind, &*dumps.source),
+            ("nfs4", "server:/dumps\\040x")
+        );
         assert!(table.at(Path::new("/t")).is_none());
         assert_eq!(table.of(Path::new("/t/mounts/x")).unwrap().id, 60);
         assert_eq!(table.of(Path::new("/elsewhere")).unwrap().id, 21);

@@ -29,6 +29,7 @@ pub struct Wish {
     arguments: Vec<String>,
     config: String,
     inside: Option<Inside>,
+    user: Option<u32>,
 }
 
 impl Wish {
@@ -65,6 +66,13 @@ impl Wish {
     #[must_use]
     pub fn inside(mut self, inside: Inside) -> Self {
         self.inside = Some(inside);
+        self
+    }
+
+    /// As another user than root, who has the data directory, but not the settings.
+    #[must_use]
+    pub fn as_user(mut self, user: u32) -> Self {
+        self.user = Some(user);
         self
     }
 
@@ -109,6 +117,12 @@ impl Hub {
         let dir = tempfile::Builder::new().prefix("holt-t-").tempdir()?;
         let data = dir.path().join("data");
         std::fs::write(dir.path().join("holt.toml"), &wish.config)?;
+        if let Some(user) = wish.user {
+            let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(dir.path(), open)?;
+            std::fs::create_dir(&data)?;
+            std::os::unix::fs::chown(&data, Some(user), Some(user))?;
+        }
         Ok(Self {
             dir: Some(dir),
             data,
@@ -195,6 +209,9 @@ impl Hub {
             return Ok(command);
         }
         let mut command = Command::new(binary()?);
+        if let Some(user) = self.wish.user {
+            command.uid(user).gid(user);
+        }
         command
             .args(arguments)
             .current_dir(self.home())

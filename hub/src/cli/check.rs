@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::node::how_to_run;
 use super::{Failure, Overrides};
 use crate::config::Settings;
 
@@ -28,6 +29,14 @@ fn notes(settings: &Settings) -> Vec<String> {
             provider.callback_path
         )
     }));
+    let waiting = settings.mounts_that_wait().into_iter();
+    notes.extend(waiting.map(|(name, words)| format!("[mount.{name}]: {words}")));
+    if !settings.mounts.is_empty() && !rustix::process::geteuid().is_root() {
+        notes.push(format!(
+            "[mount]: mounting needs root. Where the hub is not root, run beside it: {}",
+            how_to_run(settings)
+        ));
+    }
     if settings.providers.is_empty() {
         return notes;
     }
@@ -55,19 +64,38 @@ mod tests {
     use super::*;
     use crate::config::Sources;
 
+    /// What is told of settings that are lawful.
+    fn told(text: &str) -> Vec<String> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("holt.toml");
+        std::fs::write(&path, text).expect("it can be written");
+        let sources = Sources {
+            config: Some(path),
+            data_dir: Some(directory.path().to_owned()),
+            ..Sources::default()
+        };
+        notes(&Settings::load(&sources).expect("they are lawful"))
+    }
+
+    #[test]
+    fn a_mount_that_would_hold_notebooks_is_told() {
+        let nfs = |options: &str| {
+            format!(
+                "[mount.dumps]\nkind = \"nfs4\"\nsource = \"files:/dumps\"\ntarget = \"/mnt/nfs/dumps\"\noptions = [{options}]\n"
+            )
+        };
+        let notes = told(&nfs("\"timeo=100\""));
+        assert!(
+            notes[0].starts_with("[mount.dumps]: without \"soft\""),
+            "{notes:?}"
+        );
+        for soft in ["\"soft\"", "\"softerr\""] {
+            assert!(!told(&nfs(soft)).iter().any(|note| note.contains("hangs")));
+        }
+    }
+
     #[test]
     fn what_is_lawful_and_lets_nobody_in_is_told() {
-        let told = |text: &str| {
-            let directory = tempfile::tempdir().expect("a directory");
-            let path = directory.path().join("holt.toml");
-            std::fs::write(&path, text).expect("it can be written");
-            let sources = Sources {
-                config: Some(path),
-                data_dir: Some(directory.path().to_owned()),
-                ..Sources::default()
-            };
-            notes(&Settings::load(&sources).expect("they are lawful"))
-        };
         assert!(told("").is_empty());
         let wiki = "[hub]\npublic_url = \"https://hub.example\"\n[provider.wiki]\nclient_id = \"c\"\n\
                     index_url = \"https://wiki.example/w/index.php\"\n";

@@ -63,9 +63,10 @@ pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
 async fn take_mounts_away(settings: &Settings, terminal: &Terminal) {
     match node::take_all_away(settings).await {
         Ok(()) | Err(NodeError::Held { .. }) => {}
-        Err(NodeError::Rights) => terminal.say(
-            "Mounts may be left below the data directory: before you delete it, run `holt node --unmount` as root",
-        ),
+        Err(NodeError::Rights) => terminal.say(format!(
+            "Mounts may be left: before you delete anything, run {}",
+            super::node::how_to_unmount(settings)
+        )),
         Err(error) => terminal.say(format!(
             "Mounts could not be taken away: {}",
             crate::error_chain(&error)

@@ -65,10 +65,18 @@ fn is_roots(file: Option<&Path>) -> Result<(), Failure> {
 
 /// The command that an operator runs for the node.
 pub(super) fn how_to_run(settings: &Settings) -> String {
-    let mut line = format!(
-        "sudo holt node --data-dir {}",
-        settings.data_dir.path().display()
-    );
+    with_places("sudo holt node", settings)
+}
+
+/// The command that takes its mounts away.
+pub(super) fn how_to_unmount(settings: &Settings) -> String {
+    with_places("sudo holt node --unmount", settings)
+}
+
+fn with_places(command: &str, settings: &Settings) -> String {
+    let data_dir = settings.data_dir.path();
+    let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    let mut line = format!("{command} --data-dir {}", data_dir.display());
     if let Some(file) = &settings.file {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
         line.push_str(&format!(" --config {}", file.display()));
@@ -80,7 +88,7 @@ impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Self {
         match &error {
             NodeError::Rights => Self::unavailable(format!("{error}. Run it as root")),
-            NodeError::Held { .. } => Self {
+            NodeError::Held { .. } | NodeError::Earlier { .. } => Self {
                 code: super::exit::TRY_LATER,
                 message: error.to_string(),
             },

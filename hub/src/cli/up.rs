@@ -95,6 +95,7 @@ async fn begin(
     let keeps_mounts = mounts::look(settings, terminal);
     let lines = lines::command_lines(overrides, settings, keeps_mounts);
     let supervisor = Supervisor::start(settings, lines, output).await?;
+    mounts::take_left_away(settings, terminal).await;
     Ok((store, supervisor))
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::mount_sources::{check_source, check_writing};
 use super::written::Written;
 use super::{MountSettings, Settings, refuse_in};
 
@@ -38,8 +39,10 @@ pub struct Folder {
     pub name: String,
     /// What is in it, by name.
     pub entries: BTreeMap<String, Entry>,
-    /// Who gets it, as in [`MountSettings::users`]; empty is everybody.
+    /// Who gets it, as in [`MountSettings::users`].
     pub users: Vec<String>,
+    /// Who gets it too, as in [`MountSettings::groups`].
+    pub groups: Vec<String>,
 }
 
 /// One thing in a folder.
@@ -88,6 +91,7 @@ pub fn folders(mounts: &[(String, MountSettings)]) -> Vec<Folder> {
                 name: folder[1..].replace('/', "+"),
                 entries: BTreeMap::new(),
                 users: mount.users.clone(),
+                groups: mount.groups.clone(),
             });
             folder.entries.entry(last.to_owned()).or_insert(entry);
         }
@@ -119,13 +123,33 @@ fn is_within(inner: &str, outer: &str) -> bool {
 }
 
 impl Settings {
+    /// Who gets a mount: names of users, or `#<number>`; none is everybody.
+    #[must_use]
+    pub fn people_of(&self, mount: &MountSettings) -> Option<Vec<String>> {
+        if mount.users.is_empty() && mount.groups.is_empty() {
+            return None;
+        }
+        let is_named = |name: &String| mount.groups.contains(name);
+        let groups = self.groups.iter().filter(|(name, _)| is_named(name));
+        let in_groups = groups.flat_map(|(_, group)| &group.users);
+        Some(mount.users.iter().chain(in_groups).cloned().collect())
+    }
+
     pub(super) fn check_mounts(&self, written: &mut Written<'_>) {
+        for (name, group) in &self.groups {
+            check_people(&group.users, &mut |key, reason, fix| {
+                refuse_in(written, ("group", name), key, reason, fix);
+            });
+        }
         for (name, mount) in &self.mounts {
             let mut refuse = |key: &'static str, reason: String, fix: &str| {
                 refuse_in(written, ("mount", name), key, reason, fix);
             };
             check_source(mount, &mut refuse);
+            self.check_own(mount, &mut refuse);
             check_writing(mount, &mut refuse);
+            check_people(&mount.users, &mut refuse);
+            self.check_groups(mount, &mut refuse);
             let links = mount.links.iter().map(|link| ("links", link));
             for (key, path) in std::iter::once(("target", &mount.target)).chain(links) {
                 self.check_path(mount, path, |reason, fix| refuse(key, reason, fix));
@@ -148,6 +172,25 @@ impl Settings {
                     &format!("Write a time from \"100ms\" to \"{most}s\""),
                 );
             }
+        }
+    }
+
+    fn check_groups(
+        &self,
+        mount: &MountSettings,
+        refuse: &mut impl FnMut(&'static str, String, &str),
+    ) {
+        let is_known = |name: &String| self.groups.iter().any(|(known, _)| known == name);
+        if let Some(unknown) = mount.groups.iter().find(|name| !is_known(name)) {
+            let known: Vec<_> = self.groups.iter().map(|(name, _)| &**name).collect();
+            let fix = match known.as_slice() {
+                [] => "Write it: [group.<name>] with users = [\"...\"]".to_owned(),
+                known => format!(
+                    "The groups are {}; write another as [group.<name>] with users = [\"...\"]",
+                    known.join(", ")
+                ),
+            };
+            refuse("groups", format!("there is no group {unknown:?}"), &fix);
         }
     }
 
@@ -187,13 +230,13 @@ impl Settings {
                 };
                 for other in &all {
                     if other.path == folder {
-                        if other.users != mount.users {
+                        if (&other.users, &other.groups) != (&mount.users, &mount.groups) {
                             refuse(
                                 "users",
                                 format!(
                                     "{folder} has another mount, which is for other people: a folder is given as a whole"
                                 ),
-                                "Write the same users, or give one of them another folder",
+                                "Write the same users and groups, or give one of them another folder",
                             );
                         }
                         let meant = match key {
@@ -226,132 +269,8 @@ impl Settings {
     }
 }
 
-fn check_source(mount: &MountSettings, refuse: &mut impl FnMut(&'static str, String, &str)) {
-    let is_path = matches!(mount.kind.as_str(), "bind" | "image");
-    if mount.source.is_empty() {
-        refuse(
-            "source",
-            "there is nothing to mount".to_owned(),
-            "Write a directory, \"server:/export\" or a device",
-        );
-    } else if is_path && !mount.source.starts_with('/') {
-        refuse(
-            "source",
-            format!("{:?} begins nowhere", mount.source),
-            "Write the whole path, from /; for another type of mount set kind, for example \"nfs\"",
-        );
-    } else if mount.source.starts_with('-') {
-        refuse(
-            "source",
-            format!("{:?} would be read as an option", mount.source),
-            "Write a directory, \"server:/export\" or a device",
-        );
-    }
-    let is_kind = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if mount.kind.is_empty()
-        || mount.kind.starts_with('-')
-        || mount.kind.contains(',')
-        || !mount.kind.bytes().all(is_kind)
-    {
-        refuse(
-            "kind",
-            format!("{:?} is no type of mount", mount.kind),
-            "Write \"bind\", \"image\", or what `mount -t` takes, such as \"nfs\"",
-        );
-    }
-    if is_path && !mount.options.is_empty() {
-        refuse(
-            "options",
-            format!("kind = {:?} has none", mount.kind),
-            "Take them out; read_only and exec have settings of their own",
-        );
-    }
-    for option in &mount.options {
-        let name = option.split('=').next().unwrap_or_default();
-        if option.contains(',') || option.starts_with('-') {
-            refuse(
-                "options",
-                format!("{option:?} is not one option"),
-                "Write each as a text of its own: [\"soft\", \"timeo=100\"]",
-            );
-        } else if is_secret(option) {
-            refuse(
-                "options",
-                format!("{name} would stand in the list of processes"),
-                "Name a file of credentials instead, as that type of mount has it",
-            );
-        } else if matches!(
-            name,
-            "ro" | "rw"
-                | "exec"
-                | "noexec"
-                | "suid"
-                | "dev"
-                | "bind"
-                | "rbind"
-                | "remount"
-                | "move"
-                | "shared"
-                | "private"
-                | "slave"
-                | "user"
-                | "users"
-                | "owner"
-                | "group"
-        ) {
-            refuse(
-                "options",
-                format!("{option:?} is not the options' to say"),
-                "Use read_only, exec, kind and users; set-user-id programs and devices are always off",
-            );
-        }
-    }
-}
-
-fn check_writing(mount: &MountSettings, refuse: &mut impl FnMut(&'static str, String, &str)) {
-    if let Some(owner) = &mount.owner {
-        let is_number = |text: &str| text.parse::<u32>().is_ok_and(|number| number != u32::MAX);
-        let is_pair = owner
-            .split_once(':')
-            .is_some_and(|(user, group)| is_number(user) && is_number(group));
-        if !is_pair {
-            refuse(
-                "owner",
-                format!("{owner:?} are no two numbers"),
-                "Write \"52771:52771\" for the user that servers run as",
-            );
-        }
-        if mount.read_only {
-            refuse(
-                "owner",
-                "nobody can write there".to_owned(),
-                "Take it out, or set read_only = false",
-            );
-        }
-    }
-    if mount.kind == "image" && mount.quota.is_none() {
-        refuse(
-            "quota",
-            "a file system in a file needs a size".to_owned(),
-            "Write for example \"20GiB\"",
-        );
-    }
-    if let Some(quota) = mount.quota {
-        if mount.kind != "image" {
-            refuse(
-                "quota",
-                format!("kind = {:?} has its own way of limits", mount.kind),
-                "Use kind = \"image\" for a limit of Holt's making, or set the limit where the files are kept",
-            );
-        } else if quota.0 < 16 << 20 {
-            refuse(
-                "quota",
-                "a file system needs more".to_owned(),
-                "Write at least \"16MiB\"",
-            );
-        }
-    }
-    for user in &mount.users {
+fn check_people(users: &[String], refuse: &mut impl FnMut(&'static str, String, &str)) {
+    for user in users {
         if let Some(number) = user.strip_prefix('#')
             && number.parse::<i64>().is_err()
         {
@@ -362,17 +281,6 @@ fn check_writing(mount: &MountSettings, refuse: &mut impl FnMut(&'static str, St
             );
         }
     }
-}
-
-/// Whether an option holds a secret, rather than the name of a file with one: `password2=x`, `username=me%secret`.
-fn is_secret(option: &str) -> bool {
-    let option = option.to_ascii_lowercase();
-    let (name, value) = option.split_once('=').unwrap_or((&option, ""));
-    let is_word = ["pass", "secret", "token"]
-        .iter()
-        .any(|word| name.contains(word));
-    let is_file = matches!(name, "credentials" | "secretfile");
-    (is_word && !is_file) || (name.starts_with("user") && value.contains('%'))
 }
 
 #[cfg(test)]

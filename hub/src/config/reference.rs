@@ -81,10 +81,10 @@ pub fn example() -> String {
     for section in SECTIONS {
         // A named section exists once it is written: it stays a comment as a whole.
         let mark = if section.is_named { "# " } else { "" };
-        let called = if section.name == "mount" {
-            "dumps"
-        } else {
-            "wiki"
+        let called = match section.name {
+            "mount" => "dumps",
+            "group" => "team",
+            _ => "wiki",
         };
         let name = heading(section).replace("<name>", called);
         let _ = write!(file, "\n# {}\n{mark}[{name}]\n", section.about);

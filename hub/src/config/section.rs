@@ -379,6 +379,14 @@ section! {
 }
 
 section! {
+    /// `[group.<name>]`: people who get a mount together. Not the groups of a provider.
+    GroupSettings = "group" {
+        /// Who is in it: names of users, or `"#<number>"`, Holt's own number. None is nobody.
+        users: Vec<String> = "[]",
+    }
+}
+
+section! {
     /// `[mount.<name>]`: files that servers share, kept mounted by `holt node`. Always without set-user-id programs and devices.
     MountSettings = "mount" {
         /// What is mounted, as `mount` takes it: a directory of this machine, `"server:/export"`, a device.
@@ -395,8 +403,10 @@ section! {
         read_only: bool = "true",
         /// Whether programs on it can be run.
         exec: bool = "false",
-        /// Who gets it: names of users, or `"#<number>"`, Holt's own number, which no change of name hands to somebody else. None is everybody.
+        /// Who gets it: names of users, or `"#<number>"`, Holt's own number, which no change of name hands to somebody else. Neither users nor groups is everybody. (Environments that people choose, profiles, are no part of Holt yet.)
         users: Vec<String> = "[]",
+        /// Who gets it too: names of groups, each of which has a section `[group.<name>]`.
+        groups: Vec<String> = "[]",
         /// Where servers can write: to whom the topmost directory is given, as `"uid:gid"`; servers run as 52771. None leaves it as it is.
         owner: Option<String> = "",
         /// With kind `"image"`: the size of the file system in the file `source`, which is made when it is not there. Nobody can write more.

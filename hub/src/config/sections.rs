@@ -1,8 +1,8 @@
 //! The table of all sections, which reads the file and the environment, makes the reference and finds unknown keys.
 
 use super::section::{
-    AccessSettings, AuthStateSettings, DockerSettings, Field, HubSettings, LockCheckSettings,
-    LogSettings, MountSettings, NodeSettings, ProviderSettings, ProxySettings,
+    AccessSettings, AuthStateSettings, DockerSettings, Field, GroupSettings, HubSettings,
+    LockCheckSettings, LogSettings, MountSettings, NodeSettings, ProviderSettings, ProxySettings,
     ReplicaSectionSettings, ReplicasSettings, ServerSettings, SpawnerSettings,
 };
 
@@ -92,6 +92,12 @@ pub(super) const SECTIONS: &[Section] = &[
         about: "How mounts are watched and healed by `holt node`.",
         fields: NodeSettings::FIELDS,
         is_named: false,
+    },
+    Section {
+        name: "group",
+        about: "People who get mounts together; `<name>` is small letters and digits. These are Holt's own, not the groups of a provider.",
+        fields: GroupSettings::FIELDS,
+        is_named: true,
     },
     Section {
         name: "mount",

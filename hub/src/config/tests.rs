@@ -241,6 +241,44 @@ fn mistakes_of_mounts_are_told_with_their_fix() {
             "lies in /mnt/nfs, which holds mounts and links alone",
         ),
         (
+            mount("groups = [\"team\"]"),
+            "mount.dumps.groups: there is no group \"team\"",
+        ),
+        (
+            mount("groups = [\"taem\"]\n[group.team]\nusers = [\"Rook\"]"),
+            "The groups are team",
+        ),
+        (
+            "[group.team]\nusers = [\"#x\"]".to_owned(),
+            "group.team.users: \"#x\" is no number of a user",
+        ),
+        (
+            "[group]\nteam = [\"Rook\"]".to_owned(),
+            "group.team: there may be several sections [group], each with a name",
+        ),
+        (
+            mount(
+                "groups = [\"team\"]\n[group.team]\n[mount.other]\nsource = \"/y\"\ntarget = \"/mnt/nfs/other\"",
+            ),
+            "Write the same users and groups",
+        ),
+        (
+            mount("[mount.ftp]\nkind = \"fuse.curlftpfs\"\nsource = \"ftp://me:hush@host/\"\ntarget = \"/mnt/nfs/ftp\""),
+            "mount.ftp.source: a password in it would stand",
+        ),
+        (
+            mount("[mount.ftp]\nsource = \"me:hush@host:/x\"\ntarget = \"/mnt/nfs/ftp\""),
+            "mount.ftp.source: a password in it would stand",
+        ),
+        (
+            mount("kind = \"cifs\"\noptions = [\"soft,password=hush\"]"),
+            "mount.dumps.options: soft,password would stand in the list of processes",
+        ),
+        (
+            "[mount.own]\nsource = \"/srv/x/../holt/data/homes\"\ntarget = \"/mnt/nfs/own\"\n[node]\ndirectory = \"/srv/holt/data\"".to_owned(),
+            "where Holt keeps its own files",
+        ),
+        (
             "[node]\ncheck_every = \"0\"".to_owned(),
             "node.check_every: no mount can be watched with that",
         ),
@@ -251,7 +289,65 @@ fn mistakes_of_mounts_are_told_with_their_fix() {
             problems.iter().any(|line| line.contains(expected)),
             "{text}: no {expected:?} in {problems:#?}"
         );
+        assert!(
+            !problems.iter().any(|line| line.contains("hush")),
+            "a secret is told: {problems:#?}"
+        );
     }
+}
+
+#[test]
+fn a_directory_that_holds_holts_own_or_is_in_it_is_shared_with_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let link = directory.path().join("link");
+    std::fs::create_dir(&data).unwrap();
+    std::os::unix::fs::symlink(&data, &link).unwrap();
+    let is_refused = |data_dir: &std::path::Path, source: &std::path::Path| {
+        let path = directory.path().join("h.toml");
+        let text = format!("[mount.own]\nsource = {source:?}\ntarget = \"/mnt/nfs/own\"");
+        std::fs::write(&path, text).unwrap();
+        let sources = Sources {
+            config: Some(path),
+            data_dir: Some(data_dir.to_owned()),
+            ..Sources::default()
+        };
+        match Settings::load(&sources) {
+            Ok(_) => false,
+            Err(problems) => {
+                assert!(
+                    problems[0].reason.contains("lie in each other"),
+                    "{problems:?}"
+                );
+                true
+            }
+        }
+    };
+    for data_dir in [&data, &link] {
+        assert!(is_refused(data_dir, &data));
+        assert!(is_refused(data_dir, &data.join("homes")));
+        assert!(is_refused(data_dir, directory.path()));
+        assert!(!is_refused(data_dir, &directory.path().join("data2")));
+        // What `holt dumps fetch` got.
+        assert!(!is_refused(data_dir, &data.join("dumps")));
+    }
+}
+
+#[test]
+fn people_of_a_mount_are_its_users_and_those_of_its_groups() {
+    let text = |lines: &str| {
+        format!(
+            "[group.team]\nusers = [\"Rook\", \"#7\"]\n[group.empty]\n[mount.dumps]\nsource = \"/srv/dumps\"\ntarget = \"/mnt/nfs/dumps\"\n{lines}"
+        )
+    };
+    let people = |lines: &str| {
+        let settings = load(&text(lines), &[]).unwrap();
+        settings.people_of(&settings.mounts[0].1)
+    };
+    assert_eq!(people(""), None);
+    assert_eq!(people("groups = [\"empty\"]"), Some(vec![]));
+    let both = people("users = [\"Heron\"]\ngroups = [\"team\", \"empty\"]");
+    assert_eq!(both, Some(vec!["Heron".into(), "Rook".into(), "#7".into()]));
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(super) fn users(settings: &Settings) -> MountUsers {
     let mounts = settings.mounts.iter();
     MountUsers(
         mounts
-            .map(|(name, mount)| (name.clone(), mount.users.clone()))
+            .map(|(name, mount)| (name.clone(), settings.people_of(mount)))
             .collect(),
     )
 }

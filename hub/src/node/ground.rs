@@ -2,10 +2,13 @@
 //!
 //! **Invariant:** nothing here touches a mount of the settings, so nothing here can hang; and nothing is removed that is not empty.
 
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
@@ -17,8 +20,10 @@ use crate::mountinfo::Table;
 
 /// Where mounts are made before they are moved to their places. Containers never see it.
 const STAGING: &str = ".staging";
-/// Held by the node, and the mark of a directory that is a node's.
+/// Held by the node, and the mark of a directory that is a node's: its process, and its data directory.
 const LOCK: &str = "node.lock";
+/// No lawful mark is larger.
+const LARGEST_MARK: u64 = 8 << 10;
 
 /// A folder, and the mount points in it.
 const FOLDERS_DEEP: usize = 2;
@@ -28,14 +33,16 @@ const FOLDERS_DEEP: usize = 2;
 pub(super) struct Ground {
     path: PathBuf,
     _lock: File,
+    // Held while it is looked whether the directory is a mount point and made one: several mounts may find that it is none.
+    sharing: Mutex<()>,
 }
 
 impl Ground {
-    /// Takes the directory, making it if need be.
+    /// Takes the directory for a node of this data directory, making it if need be.
     ///
     /// # Errors
     /// Another node has it, it is not ours, it holds other things, others could put another in its place, or there is no right to mount.
-    pub(super) fn take(path: &Path) -> Result<Self, NodeError> {
+    pub(super) fn take(path: &Path, data_dir: &Path) -> Result<Self, NodeError> {
         // Told before anything is made: what an ordinary user made here would be in root's way.
         if !rustix::process::geteuid().is_root() {
             return Err(NodeError::Rights);
@@ -44,11 +51,20 @@ impl Ground {
             path: path.to_owned(),
             cause,
         };
-        make(path, 0o755).map_err(unusable)?;
+        make(path, 0o755).map_err(|cause| match cause.kind() {
+            ErrorKind::NotFound => unusable(std::io::Error::other(
+                "the directory it is in does not exist: start the hub first, or name another with node.directory",
+            )),
+            _ => unusable(cause),
+        })?;
         let path = path.canonicalize().map_err(unusable)?;
         is_nobody_elses(&path).map_err(unusable)?;
-        let lock = lock(&path)?;
-        Ok(Self { path, _lock: lock })
+        let lock = lock(&path, data_dir)?;
+        Ok(Self {
+            path,
+            _lock: lock,
+            sharing: Mutex::new(()),
+        })
     }
 
     /// The directory, without links.
@@ -61,6 +77,7 @@ impl Ground {
     /// # Errors
     /// [`NodeError::Rights`] where this process may not mount.
     pub(super) fn share(&self) -> Result<(), NodeError> {
+        let _sharing = self.sharing.lock().unwrap_or_else(PoisonError::into_inner);
         self.mount_on_itself(&self.path, MountPropagationFlags::SHARED)?;
         let staging = self.path.join(STAGING);
         make(&staging, 0o700).map_err(|cause| self.unusable(cause))?;
@@ -100,6 +117,11 @@ impl Ground {
         self.path.join(STAGING).join(mount)
     }
 
+    /// Where what is mounted below a mount's source is made.
+    pub(super) fn staging_of_parts(&self, mount: &str) -> PathBuf {
+        self.path.join(STAGING).join(format!("{mount}+parts"))
+    }
+
     /// Where a mount is kept.
     pub(super) fn place(&self, folder: &Folder, entry: &str) -> PathBuf {
         self.path.join(&folder.name).join(entry)
@@ -115,6 +137,7 @@ impl Ground {
                 let kept = make(&parent, 0o755).and_then(|()| match entry {
                     Entry::Mount(mount) => {
                         make(&self.staging(mount), 0o700)?;
+                        make(&self.staging_of_parts(mount), 0o700)?;
                         // The place itself is looked at before each mounting, which says what is wrong with it.
                         match make_missing(&place, 0o755) {
                             Err(cause) if cause.kind() == ErrorKind::AlreadyExists => Ok(()),
@@ -269,7 +292,50 @@ fn holds_only_folders(path: &Path, depth: usize) -> std::io::Result<bool> {
     Ok(true)
 }
 
-fn lock(directory: &Path) -> Result<File, NodeError> {
+/// Directories other than `current` that nodes of this data directory still have mounts below: `node.directory` was another then.
+pub(super) fn earlier(data_dir: &Path, current: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let data_dir = data_dir.canonicalize()?;
+    let current = current.canonicalize().ok();
+    let table = Table::read()?;
+    let mut found: Vec<_> = table
+        .within(Path::new("/"))
+        .into_iter()
+        .filter(|mount| mount.point.file_name() == Some(STAGING.as_ref()))
+        .filter_map(|mount| mount.point.parent())
+        .filter(|directory| current.as_deref() != Some(*directory))
+        .filter(|directory| {
+            mark_of(directory).is_some_and(|(_, owner)| owner.as_deref() == Some(&*data_dir))
+        })
+        .map(Path::to_owned)
+        .collect();
+    found.dedup();
+    Ok(found)
+}
+
+/// The process and the data directory of the node that has or had the directory; none where it is no node's.
+pub(super) fn mark_of(directory: &Path) -> Option<(Option<i32>, Option<PathBuf>)> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(directory.join(LOCK))
+        .ok()?;
+    let found = file.metadata().ok()?;
+    if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() {
+        return None;
+    }
+    let mut text = Vec::new();
+    file.take(LARGEST_MARK).read_to_end(&mut text).ok()?;
+    let mut lines = text.splitn(2, |byte| *byte == b'\n');
+    let pid = lines.next().map(String::from_utf8_lossy);
+    let data_dir = lines.next().and_then(|rest| rest.strip_suffix(b"\n"));
+    Some((
+        pid.and_then(|pid| pid.trim().parse().ok()),
+        data_dir.map(|path| OsStr::from_bytes(path).into()),
+    ))
+}
+
+fn lock(directory: &Path, data_dir: &Path) -> Result<File, NodeError> {
     let path = directory.join(LOCK);
     let unusable = |cause| NodeError::Directory {
         path: path.clone(),
@@ -290,9 +356,7 @@ fn lock(directory: &Path) -> Result<File, NodeError> {
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {
-            let pid = std::fs::read_to_string(&path)
-                .ok()
-                .and_then(|text| text.trim().parse().ok());
+            let pid = mark_of(directory).and_then(|(pid, _)| pid);
             return Err(NodeError::Held {
                 path: directory.to_owned(),
                 pid,
@@ -300,8 +364,12 @@ fn lock(directory: &Path) -> Result<File, NodeError> {
         }
         Err(errno) => return Err(unusable(errno.into())),
     }
+    let data_dir = data_dir.canonicalize().unwrap_or(data_dir.to_owned());
+    let mut mark = format!("{}\n", std::process::id()).into_bytes();
+    mark.extend(data_dir.as_os_str().as_bytes());
+    mark.push(b'\n');
     file.set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .and_then(|()| file.write_all(&mark))
         .map_err(unusable)?;
     Ok(file)
 }

@@ -3,7 +3,7 @@
 //! A process that waits for a dead file system cannot always be ended. It is left behind and counted; when there are too many, nobody
 //! else is sent until one has come back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,12 +11,16 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use super::hand::{Job, Reply};
+use super::hand::{Job, Reads, Reply};
+use crate::mountinfo::Table;
 
 /// Most processes of one mount that are left behind.
 pub(super) const MOST_STUCK: usize = 3;
 /// How long an ended process may take to go before it counts as stuck.
 const DYING: Duration = Duration::from_millis(300);
+
+/// Between two looks whether something was taken away.
+const GONE: Duration = Duration::from_millis(50);
 
 /// What came of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +53,37 @@ impl Hands {
 
     /// Sends somebody to do the job, at most for `limit`.
     pub(super) async fn send(&mut self, job: &Job, limit: Duration) -> Outcome {
+        self.send_until(job, limit, std::future::pending()).await
+    }
+
+    /// Sends somebody to take away what is mounted at the place, at most for `limit`. It is done once the kernel's list has nothing
+    /// there, even when who was sent goes on: the file system says goodbye to a server that does not answer.
+    pub(super) async fn take_away(
+        &mut self,
+        place: &Path,
+        reads: Reads,
+        limit: Duration,
+    ) -> Outcome {
+        let job = Job::Drop {
+            place: place.to_owned(),
+            reads,
+        };
+        let is_gone = async {
+            while Table::read().is_ok_and(|table| table.at(place).is_some()) {
+                tokio::time::sleep(GONE).await;
+            }
+            // Who was sent for nothing, and all who are quick, say so themselves.
+            tokio::time::sleep(DYING).await;
+        };
+        self.send_until(&job, limit, is_gone).await
+    }
+
+    async fn send_until(
+        &mut self,
+        job: &Job,
+        limit: Duration,
+        is_done: impl Future<Output = ()>,
+    ) -> Outcome {
         if self.stuck() >= MOST_STUCK {
             return Outcome::Full;
         }
@@ -68,17 +103,18 @@ impl Hands {
                 };
             }
         };
-        let answer = tokio::time::timeout(limit, talk(&mut child, job)).await;
-        let outcome = match answer {
-            Ok(Ok(reply)) => match reply {
-                Reply::Done { source } => Outcome::Done { source },
-                Reply::Failed { reason } => Outcome::Failed { reason },
-                Reply::Refused { reason } => Outcome::Refused { reason },
+        let outcome = tokio::select! {
+            biased;
+            answer = talk(&mut child, job) => match answer {
+                Ok(Reply::Done { source }) => Outcome::Done { source },
+                Ok(Reply::Failed { reason }) => Outcome::Failed { reason },
+                Ok(Reply::Refused { reason }) => Outcome::Refused { reason },
+                Err(cause) => Outcome::Failed {
+                    reason: format!("the process for it failed: {cause}"),
+                },
             },
-            Ok(Err(cause)) => Outcome::Failed {
-                reason: format!("the process for it failed: {cause}"),
-            },
-            Err(_) => Outcome::Late,
+            () = is_done => Outcome::Done { source: None },
+            () = tokio::time::sleep(limit) => Outcome::Late,
         };
         self.end(child, outcome == Outcome::Late).await;
         outcome

@@ -10,16 +10,20 @@
 //! **Invariant:** this process never touches a mount itself, neither by path nor by descriptor. It ends without taking any away, so
 //! that servers keep their files over its restarts.
 
+mod backoff;
 mod board;
+mod follow;
 mod ground;
 mod hand;
 mod hands;
+mod make;
+mod mark;
 mod probe;
 mod status;
 mod submounts;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,12 +32,13 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 pub use self::hand::main as hand;
+pub use self::mark::Mark;
 pub use self::probe::Probe;
-pub use self::status::{Condition, MountStatus, Status, directory, now};
+pub use self::status::{Condition, Missing, MountStatus, Status, directory, now};
 
 use self::board::Board;
 use self::ground::Ground;
-use self::hand::{Job, Reads};
+use self::hand::Reads;
 use self::hands::{Hands, Outcome};
 use self::watch::Watch;
 use crate::config::{Entry, Settings, folders};
@@ -55,6 +60,14 @@ pub enum NodeError {
         /// The other's process.
         pid: Option<i32>,
     },
+    /// A node of earlier settings runs.
+    #[error("a `holt node`{} of earlier settings still keeps mounts in {path}: end it first", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    Earlier {
+        /// Its directory.
+        path: PathBuf,
+        /// Its process.
+        pid: Option<i32>,
+    },
     /// The directory cannot be used.
     #[error("the directory of mounts {path} cannot be used")]
     Directory {
@@ -71,7 +84,13 @@ pub enum NodeError {
 /// # Errors
 /// [`NodeError`] with what is in the way.
 pub fn prepare(settings: &Settings) -> Result<(), NodeError> {
-    let ground = Ground::take(&directory(settings))?;
+    let data_dir = settings.data_dir.path();
+    let ground = Ground::take(&directory(settings), data_dir)?;
+    for path in ground::earlier(data_dir, ground.path()).unwrap_or_default() {
+        if let Err(NodeError::Held { path, pid }) = Ground::take(&path, data_dir) {
+            return Err(NodeError::Earlier { path, pid });
+        }
+    }
     ground.share()?;
     ground.keep(&folders(&settings.mounts));
     Ok(())
@@ -82,13 +101,18 @@ pub fn prepare(settings: &Settings) -> Result<(), NodeError> {
 /// # Errors
 /// [`NodeError`] when it cannot begin; everything later is coped with.
 pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), NodeError> {
-    let ground = Arc::new(Ground::take(&directory(settings))?);
+    let data_dir = settings.data_dir.path();
+    let ground = Arc::new(Ground::take(&directory(settings), data_dir)?);
+    take_earlier_away(settings).await?;
     ground.share()?;
     let folders = folders(&settings.mounts);
-    let earlier = Status::read(ground.path()).unwrap_or_default();
+    let earlier = Status::read(ground.path()).filter(Status::is_of_this_boot);
+    let earlier = earlier.unwrap_or_default();
     clear(&ground, &folders).await;
     ground.keep(&folders);
 
+    // Links in it are followed once; a data directory is on a disk of the machine.
+    let data_dir = data_dir.canonicalize().unwrap_or(data_dir.to_owned());
     let board = Arc::new(Board::new(settings));
     let tasks = TaskTracker::new();
     let table = board::follow_table(&tasks, &stop);
@@ -104,6 +128,7 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Nod
                 &settings.node,
                 &ground,
                 ground.place(folder, entry),
+                &data_dir,
                 Arc::clone(&board),
             );
             let earlier = earlier.mounts.iter().find(|known| known.name == *name);
@@ -117,29 +142,73 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Nod
     Ok(())
 }
 
-/// Takes every mount away, and the shared mount point with them. Servers that run see empty folders.
+/// Takes every mount away, and the shared mount point with them; also below the directories of earlier settings. Servers that run see
+/// empty folders. Nothing there, or no node ever: nothing changes.
 ///
 /// # Errors
 /// A node runs, or there is no right to unmount.
 pub async fn take_all_away(settings: &Settings) -> Result<(), NodeError> {
     let directory = directory(settings);
-    if !directory.exists() {
-        return Ok(());
+    if directory.exists() {
+        take_away_below(&directory, settings).await?;
     }
-    let ground = Ground::take(&directory)?;
+    take_earlier_away(settings).await
+}
+
+/// As [`take_all_away`] once there are no mounts in the settings; a directory that was never a node's is left alone.
+///
+/// # Errors
+/// As there.
+pub async fn take_left_away(settings: &Settings) -> Result<(), NodeError> {
+    let directory = directory(settings);
+    if ground::mark_of(&directory).is_some() {
+        take_away_below(&directory, settings).await?;
+    }
+    take_earlier_away(settings).await
+}
+
+/// Takes away what nodes of this data directory left in other directories.
+async fn take_earlier_away(settings: &Settings) -> Result<(), NodeError> {
+    let data_dir = settings.data_dir.path();
+    let earlier = ground::earlier(data_dir, &directory(settings)).unwrap_or_default();
+    for path in earlier {
+        match take_away_below(&path, settings).await {
+            Ok(()) => {
+                info!(directory = %path.display(), "The mounts of earlier settings were taken away")
+            }
+            Err(NodeError::Held { path, pid }) => return Err(NodeError::Earlier { path, pid }),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn take_away_below(directory: &Path, settings: &Settings) -> Result<(), NodeError> {
+    let ground = Ground::take(directory, settings.data_dir.path())?;
     clear(&ground, &[]).await;
-    ground.unshare()
+    ground.unshare()?;
+    Status::remove(ground.path()).map_err(|cause| NodeError::Directory {
+        path: ground.path().to_owned(),
+        cause,
+    })
+}
+
+/// `5 s`, `500 ms`.
+fn words(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{} s", duration.as_secs())
+    } else {
+        format!("{} ms", duration.as_millis())
+    }
 }
 
 /// Takes away what earlier settings had.
 async fn clear(ground: &Ground, folders: &[crate::config::Folder]) {
+    // Those that hang are few: then the rest is left.
+    let mut takers = Hands::default();
     let unwanted = ground.unwanted(folders).unwrap_or_default();
     for place in unwanted {
-        let job = Job::Drop {
-            place: place.clone(),
-            reads: Reads::Wait,
-        };
-        match Hands::default().send(&job, CLEARING).await {
+        match takers.take_away(&place, Reads::Wait, CLEARING).await {
             Outcome::Done { .. } => {
                 info!(place = %place.display(), "A mount that is no longer wanted was taken away")
             }

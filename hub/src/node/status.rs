@@ -2,12 +2,15 @@
 //!
 //! The file is written whole at every look, so its age says whether anybody looks.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
+
+use super::mark::Mark;
 
 /// The file's name in the node's directory.
 const FILE: &str = "status.json";
@@ -54,8 +57,25 @@ pub struct MountStatus {
     pub failures: u64,
     /// Processes of ours that hang in it and cannot be ended.
     pub stuck: usize,
-    /// Hash of its settings: what was mounted by others is not taken over.
+    /// Hash of its settings: what was mounted from others is not taken over.
     pub made_from: String,
+    /// What was made is known by this: what others mounted is not taken over either.
+    #[serde(default)]
+    pub mark: Option<Mark>,
+    /// What is mounted below the source of a bind mount, and is left out because it is ill.
+    #[serde(default)]
+    pub missing: Vec<Missing>,
+}
+
+/// Something that is mounted below the source of a bind mount and is not there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// Its path below the source.
+    pub path: String,
+    /// What is wrong, as a part of a sentence.
+    pub problem: String,
+    /// Since when, in milliseconds since 1970.
+    pub since: u64,
 }
 
 /// How a mount is.
@@ -73,15 +93,33 @@ pub enum Condition {
 }
 
 impl Status {
-    /// The last one written below `directory`; none when nobody ever wrote one or it cannot be read.
+    /// The last one written below `directory`; none when nobody ever wrote one or it cannot be read. Waits for nobody: whatever stands
+    /// there in its stead, such as a pipe, is as good as none.
     #[must_use]
     pub fn read(directory: &Path) -> Option<Self> {
-        let path = directory.join(FILE);
-        let found = std::fs::metadata(&path).ok()?;
-        if found.len() > LARGEST {
+        let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY;
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(directory.join(FILE))
+            .ok()?;
+        if !file.metadata().ok()?.is_file() {
             return None;
         }
-        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+        let mut text = Vec::new();
+        file.take(LARGEST).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Takes it away: there is no node, and nothing is mounted. None there is as good.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub(super) fn remove(directory: &Path) -> std::io::Result<()> {
+        match std::fs::remove_file(directory.join(FILE)) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(cause),
+            _ => Ok(()),
+        }
     }
 
     /// Writes it whole; readers see the old one or the new one.
@@ -107,10 +145,15 @@ impl Status {
         std::fs::rename(new, directory.join(FILE))
     }
 
+    /// Whether it was written since the machine started: what was mounted before is gone.
+    pub(super) fn is_of_this_boot(&self) -> bool {
+        self.boot == boot()
+    }
+
     /// Whether whoever wrote it still looks.
     #[must_use]
     pub fn is_fresh(&self, now: u64) -> bool {
-        self.boot == boot() && now < self.written.saturating_add(self.holds)
+        self.is_of_this_boot() && now < self.written.saturating_add(self.holds)
     }
 }
 
@@ -176,5 +219,24 @@ mod tests {
             ..read
         };
         assert!(!other.is_fresh(1_001));
+        Status::remove(directory.path()).unwrap();
+        Status::remove(directory.path()).unwrap();
+        assert_eq!(Status::read(directory.path()), None);
+    }
+
+    #[test]
+    fn a_pipe_an_endless_file_and_a_link_in_its_stead_hold_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE);
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+        assert_eq!(Status::read(directory.path()), None);
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert_eq!(Status::read(directory.path()), None);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::File::create_new(&path)
+            .and_then(|file| file.set_len(1 << 40))
+            .unwrap();
+        assert_eq!(Status::read(directory.path()), None);
     }
 }

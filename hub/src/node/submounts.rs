@@ -5,23 +5,26 @@
 
 use std::path::{Path, PathBuf};
 
+use super::hand::Access;
 use crate::mountinfo::{Mounted, Table};
 
 /// What has to be done to have below `place` what is below `source`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Difference {
-    /// Ours that the source has no more, or has another in the place of: paths below `place`, innermost first.
+    /// Ours that the source has no more, or has another in the place of, or whose flags somebody changed: paths below `place`, innermost
+    /// first.
     pub(super) gone: Vec<PathBuf>,
     /// The source's that we do not have: paths below both, outermost first.
     pub(super) new: Vec<PathBuf>,
 }
 
 /// Compares both sides of a bind mount.
-pub(super) fn difference(table: &Table, source: &Path, place: &Path) -> Difference {
+pub(super) fn difference(table: &Table, source: &Path, place: &Path, access: Access) -> Difference {
     let theirs = by_path(table, source);
     let ours = by_path(table, place);
-    let is_same =
-        |one: &Mounted, other: &Mounted| one.device == other.device && one.root == other.root;
+    let is_same = |our: &Mounted, their: &Mounted| {
+        our.device == their.device && our.root == their.root && access.is_kept_by(our)
+    };
     let mut difference = Difference::default();
     for (path, mount) in &ours {
         let kept = theirs
@@ -34,7 +37,7 @@ pub(super) fn difference(table: &Table, source: &Path, place: &Path) -> Differen
     for (path, mount) in &theirs {
         let had = ours
             .iter()
-            .any(|(other, our)| other == path && is_same(mount, our));
+            .any(|(other, our)| other == path && is_same(our, mount));
         if !had {
             difference.new.push(path.clone());
         }
@@ -59,23 +62,24 @@ mod tests {
         let table = Table::parse(
             b"1 0 254:0 / / rw - ext4 x rw\n\
               2 1 0:50 / /src/same rw - tmpfs x rw\n\
+              6 1 0:54 / /src/open rw - tmpfs x rw\n\
               3 1 0:51 / /src/late rw - tmpfs x rw\n\
               4 3 0:52 / /src/late/inner rw - tmpfs x rw\n\
               5 1 0:53 / /src/other rw - tmpfs x rw\n\
               10 1 254:0 /src /m/d ro - ext4 x rw\n\
-              11 10 0:50 / /m/d/same ro - tmpfs x rw\n\
-              12 10 0:49 / /m/d/other ro - tmpfs x rw\n\
-              13 10 0:48 / /m/d/gone ro - tmpfs x rw\n\
-              14 13 0:47 / /m/d/gone/inner ro - tmpfs x rw\n",
+              11 10 0:50 / /m/d/same ro,nosuid,nodev - tmpfs x rw\n\
+              12 10 0:49 / /m/d/other ro,nosuid,nodev - tmpfs x rw\n\
+              13 10 0:48 / /m/d/gone ro,nosuid,nodev - tmpfs x rw\n\
+              14 13 0:47 / /m/d/gone/inner ro,nosuid,nodev - tmpfs x rw\n\
+              15 10 0:54 / /m/d/open ro,nodev - tmpfs x rw\n",
         );
-        let found = difference(&table, Path::new("/src"), Path::new("/m/d"));
-        assert_eq!(
-            found.gone,
-            [PathBuf::from("gone/inner"), "gone".into(), "other".into()]
-        );
-        assert_eq!(
-            found.new,
-            [PathBuf::from("late"), "other".into(), "late/inner".into()]
-        );
+        let access = Access {
+            write: false,
+            exec: true,
+        };
+        let found = difference(&table, Path::new("/src"), Path::new("/m/d"), access);
+        let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<_>>();
+        assert_eq!(found.gone, paths(&["gone/inner", "open", "gone", "other"]));
+        assert_eq!(found.new, paths(&["open", "late", "other", "late/inner"]));
     }
 }

@@ -1,6 +1,6 @@
 //! One mount's life: looked at, taken away when it is ill, made again after growing pauses.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,17 +9,18 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::backoff::Backoff;
 use super::board::Board;
+use super::follow::Follower;
 use super::ground::Ground;
-use super::hand::{Access, Job, Make, reads_of};
+use super::hand::{Access, Job, Make, Reads, reads_of};
 use super::hands::{Hands, Outcome};
+use super::mark::{Mark, Seen, seen};
 use super::status::{Condition, MountStatus, millis, now};
-use super::submounts::difference;
+use super::words;
 use crate::config::{MountSettings, NodeSettings};
 use crate::mountinfo::Table;
 
-/// The first pause before a mount is tried again.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How long taking one away may take. The kernel does it at once.
 const TAKING_AWAY: Duration = Duration::from_secs(5);
 
@@ -28,7 +29,7 @@ const TAKING_AWAY: Duration = Duration::from_secs(5);
 enum Look {
     /// It is time: the mount is asked.
     Due,
-    /// The table changed: is the mount there, and what is below its source?
+    /// The table changed: is the mount there as it was made, and what is below its source?
     Table,
 }
 
@@ -37,14 +38,17 @@ enum Look {
 pub(super) struct Watch {
     make: Make,
     node: NodeSettings,
+    ground: Arc<Ground>,
     board: Arc<Board>,
     hands: Hands,
+    /// Who takes away: sent even when those who ask hang.
+    takers: Hands,
     status: MountStatus,
     /// For a bind mount: its source without links.
     source: Option<PathBuf>,
-    /// Whether what is mounted at the place was made by this node or one with the same settings.
-    is_ours: bool,
-    pause: Duration,
+    follower: Follower,
+    backoff: Backoff,
+    made: Option<Instant>,
     next_try: Instant,
 }
 
@@ -53,8 +57,9 @@ impl Watch {
         name: &str,
         settings: &MountSettings,
         node: &NodeSettings,
-        ground: &Ground,
+        ground: &Arc<Ground>,
         place: PathBuf,
+        data_dir: &Path,
         board: Arc<Board>,
     ) -> Self {
         let owner = settings.owner.as_ref().and_then(|owner| {
@@ -73,7 +78,7 @@ impl Watch {
             quota: settings.quota.map(|size| size.0),
             staging: ground.staging(name),
             place,
-            own: ground.path().to_owned(),
+            own: [ground.path(), data_dir].map(Path::to_owned).to_vec(),
         };
         let text = serde_json::to_vec(&make).expect("plain values have a JSON form");
         Self {
@@ -89,14 +94,25 @@ impl Watch {
                 failures: 0,
                 stuck: 0,
                 made_from: hex::encode(&Sha256::digest(text)[..8]),
+                mark: None,
+                missing: Vec::new(),
             },
             source: (settings.kind == "bind").then(|| PathBuf::from(&settings.source)),
+            follower: Follower::new(
+                name,
+                ground.staging_of_parts(name),
+                make.access,
+                node.answer_within,
+                node.retry_most,
+            ),
             make,
             node: node.clone(),
+            ground: Arc::clone(ground),
             board,
             hands: Hands::default(),
-            is_ours: false,
-            pause: FIRST_PAUSE,
+            takers: Hands::default(),
+            backoff: Backoff::new(node.retry_most),
+            made: None,
             next_try: Instant::now(),
         }
     }
@@ -109,7 +125,7 @@ impl Watch {
         stop: CancellationToken,
     ) {
         if let Some(earlier) = earlier.filter(|known| known.made_from == self.status.made_from) {
-            self.is_ours = true;
+            self.status.mark = earlier.mark;
             self.status.since = match earlier.condition {
                 Condition::Up => earlier.since,
                 _ => self.status.since,
@@ -125,13 +141,11 @@ impl Watch {
                 () = self.look(look) => {}
                 () = stop.cancelled() => return,
             }
-            self.status.stuck = self.hands.stuck();
-            self.board.put(&self.status);
-            if look == Look::Due {
-                due = match self.status.condition {
-                    Condition::Down => self.next_try,
-                    _ => Instant::now() + self.node.check_every,
-                };
+            self.tell();
+            if self.status.condition == Condition::Down {
+                due = self.next_try;
+            } else if look == Look::Due {
+                due = Instant::now() + self.node.check_every;
             }
             look = tokio::select! {
                 () = tokio::time::sleep_until(due.into()) => Look::Due,
@@ -149,23 +163,29 @@ impl Watch {
                 return;
             }
         };
-        let is_there = table.at(&self.make.place).is_some();
-        match (is_there, look) {
-            (false, Look::Table) if self.status.condition == Condition::Up => {
+        let is_up = self.status.condition == Condition::Up;
+        match (
+            seen(&table, &self.make.place, self.status.mark.as_ref()),
+            look,
+        ) {
+            (Seen::Nothing, _) if is_up => {
                 self.ill("somebody unmounted it".to_owned());
+                self.again().await;
+            }
+            (Seen::Nothing, Look::Due) => self.mount().await,
+            (Seen::Ours, Look::Due) => self.ask().await,
+            (Seen::Ours, Look::Table) if is_up => self.follow_source(&table).await,
+            (Seen::Other(reason), _) if is_up => {
+                self.ill(reason);
+                self.uncover(&table).await;
+                self.again().await;
+            }
+            // Of other settings, or of others: none of it was ever ours.
+            (Seen::Other(_), Look::Due) => {
+                self.uncover(&table).await;
                 self.mount().await;
             }
-            (false, Look::Due) => self.mount().await,
-            (false, Look::Table) => {}
-            (true, _) if !self.is_ours => {
-                self.take_away().await;
-                self.mount().await;
-            }
-            (true, Look::Due) => self.ask().await,
-            (true, Look::Table) if self.status.condition == Condition::Up => {
-                self.follow_source(&table).await;
-            }
-            (true, Look::Table) => {}
+            (_, Look::Table) => {}
         }
     }
 
@@ -178,9 +198,8 @@ impl Watch {
             Outcome::Done { .. } => {
                 self.status.answer_micros = u64::try_from(began.elapsed().as_micros()).ok();
                 self.well();
-                if let Ok(table) = Table::read() {
-                    self.follow_source(&table).await;
-                }
+                self.backoff.reset();
+                self.ask_parts().await;
                 return;
             }
             Outcome::Failed { reason } | Outcome::Refused { reason } => reason,
@@ -191,17 +210,23 @@ impl Watch {
             Outcome::Full => "it holds all who asked it".to_owned(),
         };
         self.ill(problem);
-        self.take_away().await;
-        self.mount().await;
+        self.take_away(self.make.place.clone(), reads_of(&self.make.kind))
+            .await;
+        self.again().await;
     }
 
-    async fn take_away(&mut self) {
-        let job = Job::Drop {
-            place: self.make.place.clone(),
-            reads: reads_of(&self.make.kind),
-        };
-        // Nobody waits in this one, so it is sent even when others hang.
-        match Hands::default().send(&job, TAKING_AWAY).await {
+    /// Takes away what is over the place and over its folder, and what is at the place. Readers of those go on: they may be others'.
+    async fn uncover(&mut self, table: &Table) {
+        if let Some(folder) = self.make.place.parent()
+            && table.at(folder).is_some()
+        {
+            self.take_away(folder.to_owned(), Reads::Wait).await;
+        }
+        self.take_away(self.make.place.clone(), Reads::Wait).await;
+    }
+
+    async fn take_away(&mut self, place: PathBuf, reads: Reads) {
+        match self.takers.take_away(&place, reads, TAKING_AWAY).await {
             Outcome::Done { .. } => {}
             other => {
                 warn!(mount = self.status.name, outcome = ?other, "A mount could not be taken away")
@@ -209,12 +234,24 @@ impl Watch {
         }
     }
 
+    /// Mounts it at once, unless that was done a moment ago: somebody may undo it again and again.
+    async fn again(&mut self) {
+        let not_before = self.made.map(|made| made + self.node.check_every);
+        match not_before {
+            Some(not_before) if not_before > Instant::now() => {
+                self.next_try = not_before;
+                let pause = not_before.saturating_duration_since(Instant::now());
+                self.status.next_try = Some(now() + millis(pause));
+            }
+            _ => self.mount().await,
+        }
+    }
+
     async fn mount(&mut self) {
-        let job = Job::Make(self.make.clone());
-        let (condition, problem) = match self.hands.send(&job, self.node.mount_within).await {
-            Outcome::Done { source } => {
-                self.is_ours = true;
-                self.source = source;
+        self.status.mark = None;
+        let (condition, problem) = match self.make_and_put().await {
+            Outcome::Done { .. } => {
+                self.made = Some(Instant::now());
                 self.well();
                 return;
             }
@@ -235,47 +272,63 @@ impl Watch {
             warn!(mount = self.status.name, problem, "A mount is not there");
         }
         self.status.problem = Some(problem);
+        let pause = self.backoff.pause(rand::random());
         let pause = match condition {
             Condition::Refused => self.node.check_every,
-            _ => self.pause.mul_f64(0.9 + 0.2 * rand::random::<f64>()),
+            _ => pause,
         };
-        self.pause = (self.pause * 2).min(self.node.retry_most.max(FIRST_PAUSE));
         self.next_try = Instant::now() + pause;
         self.status.next_try = Some(now() + millis(pause));
     }
 
+    /// Makes it where nobody sees it, with what is mounted below its source, and moves all of it to its place.
+    async fn make_and_put(&mut self) -> Outcome {
+        // Somebody may have unmounted all of it.
+        if let Err(error) = self.ground.share() {
+            return Outcome::Failed {
+                reason: crate::error_chain(&error),
+            };
+        }
+        let limit = self.node.mount_within;
+        let until = Instant::now() + limit;
+        match self.hands.send(&Job::Make(self.make.clone()), limit).await {
+            Outcome::Done { source } => self.source = source,
+            other => return other,
+        }
+        if let (Some(source), Ok(table)) = (&self.source, Table::read()) {
+            let staging = &self.make.staging;
+            self.follower.follow(&table, source, staging, until).await;
+        }
+        // Looked at before anybody can change it there; its number stays the same.
+        let table = Table::read().unwrap_or_default();
+        let mark = table.at(&self.make.staging).map(Mark::of);
+        let job = Job::Place {
+            staging: self.make.staging.clone(),
+            place: self.make.place.clone(),
+        };
+        let put = self.hands.send(&job, limit).await;
+        if matches!(put, Outcome::Done { .. }) {
+            self.status.mark = mark;
+        }
+        put
+    }
+
+    /// Asks what is mounted below a bind mount's source too, and follows what changed there.
+    async fn ask_parts(&mut self) {
+        if let (Some(source), Ok(table)) = (&self.source, Table::read()) {
+            self.follower.ask(&table, source, &self.make.place).await;
+        }
+        if let Ok(table) = Table::read() {
+            self.follow_source(&table).await;
+        }
+    }
+
     /// Copies what is mounted below a bind mount's source, and takes away what is so no longer.
     async fn follow_source(&mut self, table: &Table) {
-        let Some(source) = &self.source else { return };
-        let difference = difference(table, source, &self.make.place);
-        let gone = difference.gone.iter().map(|path| Job::Drop {
-            place: self.make.place.join(path),
-            reads: reads_of("bind"),
-        });
-        let new = difference.new.iter().map(|path| Job::Attach {
-            source: source.join(path),
-            staging: self.make.staging.clone(),
-            place: self.make.place.join(path),
-            access: self.make.access,
-        });
-        let jobs: Vec<_> = gone.chain(new).collect();
-        for job in jobs {
-            let outcome = self.hands.send(&job, self.node.mount_within).await;
-            match &outcome {
-                Outcome::Done { .. } => {
-                    info!(mount = self.status.name, job = ?job, "A mount follows what is mounted below its source");
-                }
-                Outcome::Failed { reason } | Outcome::Refused { reason } => {
-                    warn!(
-                        mount = self.status.name,
-                        reason, "A mount below a source could not be followed"
-                    );
-                }
-                Outcome::Late | Outcome::Full => {
-                    warn!(mount = self.status.name, outcome = ?outcome, "A mount below a source could not be followed");
-                    return;
-                }
-            }
+        if let Some(source) = &self.source {
+            let until = Instant::now() + self.node.mount_within;
+            let place = &self.make.place;
+            self.follower.follow(table, source, place, until).await;
         }
     }
 
@@ -285,7 +338,6 @@ impl Watch {
         }
         self.set(Condition::Up);
         self.status.next_try = None;
-        self.pause = FIRST_PAUSE;
     }
 
     fn ill(&mut self, problem: String) {
@@ -297,8 +349,16 @@ impl Watch {
         self.status.answer_micros = None;
         self.status.problem = Some(problem);
         self.set(Condition::Down);
-        self.status.stuck = self.hands.stuck();
         // Whoever looks now reads what is being done.
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        self.status.stuck = self.hands.stuck() + self.takers.stuck() + self.follower.stuck();
+        self.status.missing = match self.status.condition {
+            Condition::Up => self.follower.missing(),
+            _ => Vec::new(),
+        };
         self.board.put(&self.status);
     }
 
@@ -307,14 +367,5 @@ impl Watch {
             self.status.condition = condition;
             self.status.since = now();
         }
-    }
-}
-
-/// `5 s`, `500 ms`.
-fn words(duration: Duration) -> String {
-    if duration.subsec_millis() == 0 {
-        format!("{} s", duration.as_secs())
-    } else {
-        format!("{} ms", duration.as_millis())
     }
 }

@@ -34,9 +34,9 @@ pub struct ServerSettings {
     pub mounts: MountUsers,
 }
 
-/// The mounts that servers share, by name, and who gets each: names, or `#<number>`; nobody named is everybody.
+/// The mounts that servers share, by name, and who gets each: names, or `#<number>`; none is everybody, an empty list is nobody.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MountUsers(pub Vec<(String, Vec<String>)>);
+pub struct MountUsers(pub Vec<(String, Option<Vec<String>>)>);
 
 impl MountUsers {
     /// The names of the mounts that a user gets.
@@ -48,7 +48,11 @@ impl MountUsers {
         };
         self.0
             .iter()
-            .filter(|(_, users)| users.is_empty() || users.iter().any(is_meant))
+            .filter(|(_, users)| {
+                users
+                    .as_ref()
+                    .is_none_or(|users| users.iter().any(is_meant))
+            })
             .map(|(mount, _)| mount.clone())
             .collect()
     }
@@ -82,8 +86,9 @@ mod tests {
     #[test]
     fn a_mount_is_for_those_it_names_or_for_all() {
         let mounts = MountUsers(vec![
-            ("dumps".into(), vec![]),
-            ("team".into(), vec!["Rook".into(), "#7".into()]),
+            ("dumps".into(), None),
+            ("team".into(), Some(vec!["Rook".into(), "#7".into()])),
+            ("nobodys".into(), Some(vec![])),
         ]);
         assert_eq!(mounts.of_user(1, "Rook"), ["dumps", "team"]);
         assert_eq!(mounts.of_user(7, "Heron"), ["dumps", "team"]);

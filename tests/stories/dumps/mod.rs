@@ -3,6 +3,8 @@
 mod dying;
 mod fetched;
 mod hostile;
+mod keeper;
+mod nfs;
 mod notebook;
 mod operator;
 

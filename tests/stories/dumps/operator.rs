@@ -19,7 +19,7 @@ async fn a_shared_disk_has_its_people_its_owner_and_its_limit() -> Result<()> {
     let folder = TempDir::new()?;
     let disk = folder.path().join("team.img");
     let hub = hub(&format!(
-        "[mount.team]\nkind = \"image\"\nsource = \"{}\"\ntarget = \"/srv/shared/team\"\nread_only = false\nowner = \"52771:52771\"\nquota = \"32MiB\"\nusers = [\"Rook\"]",
+        "[mount.team]\nkind = \"image\"\nsource = \"{}\"\ntarget = \"/srv/shared/team\"\nread_only = false\nowner = \"52771:52771\"\nquota = \"32MiB\"\ngroups = [\"team\"]\n[group.team]\nusers = [\"Rook\"]",
         disk.display()
     ))
     .await?;
@@ -202,6 +202,99 @@ async fn a_hub_in_a_container_starts_servers_without_a_node_and_with_one_beside_
     node.kill()?;
     node.wait()?;
     seen
+}
+
+/// The hub has no rights, and the node is root's: who may keep mounts and who may serve people are two.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_of_another_user_tells_what_a_node_of_roots_keeps() -> Result<()> {
+    let source = TempDir::new()?;
+    std::fs::write(source.path().join("page.txt"), "Apple")?;
+    let mut hub = Hub::new(
+        Wish::default()
+            .config("[spawner]\nkind = \"process\"")
+            .config(&dumps_from(source.path()))
+            .as_user(65534),
+    )?;
+    let directory = hub.scratch("mounts");
+    hub.configure(&format!(
+        "[node]\ndirectory = \"{}\"\ncheck_every = \"1s\"",
+        directory.display()
+    ))?;
+    let of_root = |arguments: &[&str]| -> Result<Command> {
+        let mut command = Command::new(holt_tests::hub::binary()?);
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(hub.scratch("holt.toml"))
+            .arg("--data-dir")
+            .arg(hub.data_dir());
+        Ok(command)
+    };
+    let (mut node, mut unmount) = (of_root(&["node"])?, of_root(&["node", "--unmount"])?);
+    // `holt check`, by who runs the hub, says who has to mount.
+    let said = hub.holt(&["check"]).await?;
+    ensure!(
+        said.contains("mounting needs root") && said.contains("sudo holt node --data-dir"),
+        "{said}"
+    );
+    hub.up().await?;
+    ensure!(
+        hub.said()
+            .contains("until it is run: sudo holt node --data-dir"),
+        "{}",
+        hub.said()
+    );
+    let rook = Person::admin(&hub).await?;
+    home_says(&rook, "Nobody has mounted it yet").await?;
+    let metric = |line: &'static str| {
+        let rook = &rook;
+        async move {
+            eventually(line, super::SOON, || async {
+                let text = page(rook, "/hub/metrics")
+                    .await
+                    .map_err(|error| format!("{error:#}"))?;
+                if text.contains(line) {
+                    Ok(())
+                } else {
+                    Err(text)
+                }
+            })
+            .await
+        }
+    };
+    metric("holt_mount_up{mount=\"dumps\"} 0").await?;
+    let mut child = node.spawn()?;
+    let seen = async {
+        home_says(&rook, "There since").await?;
+        metric("holt_mount_up{mount=\"dumps\"} 1").await?;
+        ensure!(std::fs::read_to_string(directory.join("mnt+nfs/dumps/page.txt"))? == "Apple");
+        // No node writes any more, and what stands there in its stead holds nobody.
+        child.kill()?;
+        child.wait()?;
+        let status = directory.join("status.json");
+        std::fs::remove_file(&status)?;
+        system("mkfifo", &[&status.to_string_lossy()])?;
+        home_says(&rook, "Nobody has mounted it yet").await?;
+        metric("holt_mount_up{mount=\"dumps\"} 0").await?;
+        metric("holt_node_up 0").await
+    }
+    .await;
+    let _ = child.kill();
+    let _ = child.wait();
+    // The hub's own `down` has not the rights, and says so.
+    let down = hub.command(&["down"])?.output()?;
+    let output = unmount.output()?;
+    seen?;
+    let said = String::from_utf8_lossy(&down.stderr).into_owned();
+    ensure!(said.contains("sudo holt node --unmount"), "{said}");
+    ensure!(
+        output.status.success() && !directory.join("status.json").exists(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let table = std::fs::read_to_string("/proc/self/mountinfo")?;
+    ensure!(!table.contains(&*directory.to_string_lossy()), "{table}");
+    Ok(())
 }
 
 /// A network of the hub's own port; gone with it.

@@ -12,24 +12,47 @@ pub(super) fn look(settings: &Settings) -> Vec<Finding> {
     if settings.mounts.is_empty() {
         return Vec::new();
     }
+    let mut findings: Vec<_> = settings
+        .mounts_that_wait()
+        .into_iter()
+        .map(|(name, words)| Finding {
+            level: Level::Warning,
+            what: format!("the mount {name} may hold notebooks for ever"),
+            fix: Some(words),
+        })
+        .collect();
     let directory = node::directory(settings);
     let status = Status::read(&directory).filter(|status| status.is_fresh(node::now()));
     let Some(status) = status else {
-        return vec![Finding {
+        findings.push(Finding {
             level: Level::Warning,
             what: format!(
                 "nobody keeps the mounts below {}: servers start without them",
                 directory.display()
             ),
             fix: Some(format!("run it, beside the hub: {}", how_to_run(settings))),
-        }];
+        });
+        return findings;
     };
-    let mut findings = vec![fine(format!(
+    findings.push(fine(format!(
         "`holt node` (pid {}) keeps the mounts below {}",
         status.pid,
         directory.display()
-    ))];
-    findings.extend(status.mounts.iter().map(of_mount));
+    )));
+    for mount in &status.mounts {
+        findings.push(of_mount(mount));
+        findings.extend(mount.missing.iter().map(|missing| Finding {
+            level: Level::Warning,
+            what: format!(
+                "the mount {} is there without {}: {}",
+                mount.name, missing.path, missing.problem
+            ),
+            fix: Some(format!(
+                "mend or unmount {} below its source; it is tried again by itself",
+                missing.path
+            )),
+        }));
+    }
     findings
 }
 

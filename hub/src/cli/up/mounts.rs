@@ -21,8 +21,10 @@ pub(super) fn look(settings: &Settings, terminal: &Terminal) -> KeepsMounts {
     }
     match node::prepare(settings) {
         Ok(()) => KeepsMounts::Yes,
-        // One of an earlier `up` is taken over by the supervisor; any other has its own.
-        Err(NodeError::Held { pid, .. }) if pid.is_some() && pid == node_pid(settings) => {
+        // One of an earlier `up` is taken over or ended by the supervisor; any other has its own.
+        Err(NodeError::Held { pid, .. } | NodeError::Earlier { pid, .. })
+            if pid.is_some() && pid == node_pid(settings) =>
+        {
             KeepsMounts::Yes
         }
         Err(NodeError::Held { pid, .. }) => {
@@ -44,5 +46,20 @@ pub(super) fn look(settings: &Settings, terminal: &Terminal) -> KeepsMounts {
             ));
             KeepsMounts::No
         }
+    }
+}
+
+/// Where the settings have no mounts: takes away what earlier ones had, which nobody would keep.
+pub(super) async fn take_left_away(settings: &Settings, terminal: &Terminal) {
+    if !settings.mounts.is_empty() {
+        return;
+    }
+    match node::take_left_away(settings).await {
+        // Without the rights there may be nothing to take away; `holt down` tells.
+        Ok(()) | Err(NodeError::Held { .. } | NodeError::Rights) => {}
+        Err(error) => terminal.say(format!(
+            "Mounts of earlier settings could not be taken away: {}",
+            crate::error_chain(&error)
+        )),
     }
 }

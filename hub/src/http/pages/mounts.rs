@@ -8,7 +8,8 @@ use time::macros::format_description;
 
 use super::super::HubState;
 use crate::metrics::{
-    MOUNT_ANSWER_SECONDS, MOUNT_FAILURES, MOUNT_HEALS, MOUNT_STUCK, MOUNT_UP, NODE_UP,
+    MOUNT_ANSWER_SECONDS, MOUNT_FAILURES, MOUNT_HEALS, MOUNT_MISSING, MOUNT_STUCK, MOUNT_UP,
+    NODE_UP,
 };
 use crate::node::{Condition, MountStatus, Status, now};
 use crate::store::users::User;
@@ -49,13 +50,15 @@ impl MountLine {
     /// What is wrong in the node's words, which name servers and paths: for those who administer.
     fn add_problem(&mut self, status: Option<&Status>) {
         let mounts = status.map(|status| &status.mounts[..]).unwrap_or_default();
-        let mount = mounts
-            .iter()
-            .find(|mount| mount.name == self.name && mount.condition != Condition::Up);
-        if let (Some(problem), Some(doing)) = (
-            mount.and_then(|mount| mount.problem.as_ref()),
-            &mut self.doing,
-        ) {
+        let mount = mounts.iter().find(|mount| mount.name == self.name);
+        let (Some(mount), Some(doing)) = (mount, &mut self.doing) else {
+            return;
+        };
+        let problem = match mount.condition {
+            Condition::Up => mount.missing.first().map(|missing| &missing.problem),
+            _ => mount.problem.as_ref(),
+        };
+        if let Some(problem) = problem {
             doing.push_str(&format!(" What is wrong: {problem}."));
         }
     }
@@ -66,9 +69,15 @@ pub(in crate::http) async fn count(state: &HubState) {
     if state.settings.mount_users.0.is_empty() {
         return;
     }
+    // One that cannot be read says nothing of any mount: none counts as there.
     let status = read(state).await.unwrap_or_default();
     let is_fresh = status.is_fresh(now());
     gauge!(NODE_UP).set(f64::from(u8::from(is_fresh)));
+    for (name, _) in &state.settings.mount_users.0 {
+        if !status.mounts.iter().any(|mount| mount.name == *name) {
+            gauge!(MOUNT_UP, "mount" => name.clone()).set(0.0);
+        }
+    }
     for mount in &status.mounts {
         let name = mount.name.clone();
         let is_up = is_fresh && mount.condition == Condition::Up;
@@ -79,6 +88,8 @@ pub(in crate::http) async fn count(state: &HubState) {
         }
         counter!(MOUNT_HEALS, "mount" => name.clone()).absolute(mount.heals);
         counter!(MOUNT_FAILURES, "mount" => name.clone()).absolute(mount.failures);
+        let missing = u32::try_from(mount.missing.len()).unwrap_or(u32::MAX);
+        gauge!(MOUNT_MISSING, "mount" => name.clone()).set(f64::from(missing));
         let stuck = u32::try_from(mount.stuck).unwrap_or(u32::MAX);
         gauge!(MOUNT_STUCK, "mount" => name).set(f64::from(stuck));
     }
@@ -120,7 +131,10 @@ fn line(name: &str, status: Option<&Status>, now: u64) -> MountLine {
         };
     }
     match mount.condition {
-        Condition::Up => line,
+        Condition::Up => MountLine {
+            doing: without(mount),
+            ..line
+        },
         Condition::Mounting => MountLine {
             dot: "starting",
             words: "Being mounted".to_owned(),
@@ -139,6 +153,19 @@ fn line(name: &str, status: Option<&Status>, now: u64) -> MountLine {
             ..line
         },
     }
+}
+
+/// What is left out of a mount that is there.
+fn without(mount: &MountStatus) -> Option<String> {
+    let first = mount.missing.first()?;
+    let more = match mount.missing.len() {
+        1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    Some(format!(
+        "Without {}{more}, which does not answer; it is tried again, and running servers will see it.",
+        first.path
+    ))
 }
 
 /// The problem in the node's words is the operator's; people read what is done about it.
@@ -174,6 +201,12 @@ fn moment(at: u64, now: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::Missing;
+
+    fn boot_of_now() -> String {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        text.trim().to_owned()
+    }
 
     fn status(condition: Condition) -> Status {
         let mount = MountStatus {
@@ -188,6 +221,8 @@ mod tests {
             failures: 3,
             stuck: 1,
             made_from: String::new(),
+            mark: None,
+            missing: Vec::new(),
         };
         Status {
             mounts: vec![mount],
@@ -202,13 +237,33 @@ mod tests {
         assert!(nobody.doing.unwrap().contains("holt node"));
         let stale = line("dumps", Some(&status(Condition::Up)), now);
         assert!(stale.words.starts_with("Not looked after"), "{stale:?}");
+        let mut partial = status(Condition::Up);
+        partial.written = now;
+        partial.boot = boot_of_now();
+        partial.holds = 60_000;
+        assert_eq!(line("dumps", Some(&partial), now).doing, None);
+        for path in ["far", "near"] {
+            partial.mounts[0].missing.push(Missing {
+                path: path.into(),
+                problem: "it is stale".into(),
+                since: now,
+            });
+        }
+        let mut without = line("dumps", Some(&partial), now);
+        assert_eq!(without.dot, "ready");
+        without.add_problem(Some(&partial));
+        let doing = without.doing.unwrap();
+        assert!(
+            doing.starts_with("Without far and 1 more") && doing.ends_with("it is stale."),
+            "{doing}"
+        );
         let down = status(Condition::Down);
         assert_eq!(
-            doing(&down.mounts[0], now),
+            super::doing(&down.mounts[0], now),
             "It is mounted again in 10 s; running servers will see it."
         );
         assert_eq!(
-            doing(&down.mounts[0], now + 20_000),
+            super::doing(&down.mounts[0], now + 20_000),
             "It is being mounted again."
         );
         assert_eq!(moment(1_800_000_000_000, now), "08:00 UTC");

@@ -1,0 +1,168 @@
+//! Making a mount in the staging directory, in a process of its own: the bodies of a [`Make`].
+
+use std::ffi::OsStr;
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::fs::{AtFlags, CWD, Gid, RenameFlags, Uid};
+
+use super::hand::{
+    Make, Reads, Trouble, ask, failed, must_be_free, reads_of, shut, table, take_away,
+};
+use crate::config::lie_in_each_other;
+
+impl Make {
+    /// Leaves it in the staging directory, or nothing.
+    pub(super) fn run(&self) -> Result<Option<PathBuf>, Trouble> {
+        take_away(&self.staging, self.reads())?;
+        let made = self.stage();
+        if made.is_err() {
+            // The reason that counts is the first.
+            drop(take_away(&self.staging, self.reads()));
+        }
+        made
+    }
+
+    /// What is mounted for this alone may be ended for all; a directory of the machine may not.
+    fn reads(&self) -> Reads {
+        reads_of(&self.kind)
+    }
+
+    fn stage(&self) -> Result<Option<PathBuf>, Trouble> {
+        must_be_free(&self.place)?;
+        let source = match self.kind.as_str() {
+            "bind" => Some(self.bind()?),
+            "image" => {
+                self.make_image()?;
+                self.mount("ext4", &["loop"])?;
+                None
+            }
+            kind => {
+                self.mount(kind, &[])?;
+                None
+            }
+        };
+        shut(&self.staging, self.access)?;
+        if let Some((user, group)) = self.owner.filter(|_| self.access.write) {
+            let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+            rustix::fs::chownat(
+                rustix::fs::CWD,
+                &self.staging,
+                Some(user),
+                Some(group),
+                AtFlags::SYMLINK_NOFOLLOW,
+            )
+            .map_err(|errno| failed("its topmost directory cannot be given to its owner", errno))?;
+        }
+        ask(&self.staging)?;
+        Ok(source)
+    }
+
+    /// A directory of this machine, alone: what is mounted below it is copied one by one, so that one that is dead holds nobody else.
+    fn bind(&self) -> Result<PathBuf, Trouble> {
+        let source = Path::new(&self.source)
+            .canonicalize()
+            .map_err(|cause| Trouble::Failed(format!("{}: {cause}", self.source)))?;
+        for own in &self.own {
+            if lie_in_each_other(&source, own) {
+                return Err(Trouble::Refused(format!(
+                    "{} and Holt's own directory {} lie in each other; give another source",
+                    source.display(),
+                    own.display()
+                )));
+            }
+        }
+        rustix::mount::mount_bind(&source, &self.staging)
+            .map_err(|errno| failed(&format!("{} cannot be mounted", source.display()), errno))?;
+        Ok(source)
+    }
+
+    /// By the program `mount`, which knows the helpers of each type.
+    fn mount(&self, kind: &str, more: &[&str]) -> Result<(), Trouble> {
+        let mut options: Vec<&str> = self.options.iter().map(String::as_str).collect();
+        options.extend(more);
+        options.extend(self.access.options().map(|option| -> &str { option }));
+        let mut command = Command::new("mount");
+        command
+            .args(["-t", kind, "-o", &options.join(","), "--", &self.source])
+            .arg(&self.staging);
+        run(command)?;
+        match table()?.at(&self.staging) {
+            Some(_) => Ok(()),
+            None => Err(Trouble::Failed(
+                "`mount` said all is well, but nothing is mounted".to_owned(),
+            )),
+        }
+    }
+
+    /// Makes the file with a file system of the size in it, if it is not there.
+    fn make_image(&self) -> Result<(), Trouble> {
+        let path = Path::new(&self.source);
+        let failed = |cause: std::io::Error| Trouble::Failed(format!("{}: {cause}", self.source));
+        // Only where there surely is none: a disk that fails to tell must not lose what is on it.
+        match std::fs::symlink_metadata(path) {
+            Ok(_) => return Ok(()),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
+            Err(cause) => return Err(failed(cause)),
+        }
+        // Under another name until it is whole.
+        let mut new = path.as_os_str().to_owned();
+        new.push(".new");
+        let size = self.quota.unwrap_or_default();
+        match std::fs::remove_file(&new) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed(cause));
+            }
+            _ => {}
+        }
+        // Follows no link, and takes nothing that is there.
+        std::fs::File::create_new(&new)
+            .and_then(|file| file.set_len(size))
+            .map_err(failed)?;
+        let mut command = Command::new("mkfs.ext4");
+        command.args(["-q", "-F", "-m", "0", "--"]).arg(&new);
+        run(command)?;
+        rustix::fs::renameat_with(CWD, &new, CWD, path, RenameFlags::NOREPLACE)
+            .map_err(|errno| failed(errno.into()))
+    }
+}
+
+/// Runs a program of the system and takes its words when it fails.
+fn run(mut command: Command) -> Result<(), Trouble> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let path = [
+        std::env::var_os("PATH").unwrap_or_default(),
+        OsStr::new("/usr/sbin:/sbin:/usr/bin:/bin").to_owned(),
+    ];
+    let unusable = |cause: std::io::Error| {
+        Trouble::Failed(format!("the program {program} cannot be run: {cause}"))
+    };
+    // A file, not a pipe: a file system's own process may hold it for as long as it lives.
+    let flags = rustix::fs::MemfdFlags::CLOEXEC;
+    let said = rustix::fs::memfd_create("said", flags).map_err(|errno| unusable(errno.into()))?;
+    let mut said = std::fs::File::from(said);
+    let copy = || said.try_clone().map_err(unusable);
+    let status = command
+        .env("PATH", path.join(OsStr::new(":")))
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(copy()?)
+        .stderr(copy()?)
+        .status()
+        .map_err(unusable)?;
+    if status.success() {
+        return Ok(());
+    }
+    let mut words = Vec::new();
+    said.rewind()
+        .and_then(|()| said.take(4096).read_to_end(&mut words))
+        .map_err(unusable)?;
+    let words = String::from_utf8_lossy(&words);
+    let words: Vec<_> = words.split_whitespace().collect();
+    let words: String = words.join(" ").chars().take(400).collect();
+    Err(Trouble::Failed(match words.as_str() {
+        "" => format!("{program} ended with {status}"),
+        words => words.to_owned(),
+    }))
+}
