@@ -88,6 +88,40 @@ fn rows_come_while_the_statement_runs() {
 }
 
 #[test]
+fn a_compressed_client_that_does_not_read_is_stopped_at_the_time_too() {
+    let mut world = World::new(Plan {
+        settings: "statement_timeout = \"1s\"",
+        ..Plan::default()
+    });
+    let port = world.address.port().to_string();
+    let many =
+        "select a.page_title, b.page_title, repeat(md5(rand()), 100) from page a join page b";
+    let mut client = std::process::Command::new("mariadb")
+        .args([
+            "-h",
+            "127.0.0.1",
+            "-P",
+            &port,
+            "-uha",
+            "-ppa",
+            "--compress",
+            "--quick",
+        ])
+        .args(["enwiki_p", "-e", many])
+        // Never read.
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    world.until("it runs", |world| world.statements().statements.pop());
+    world.until("it is over", |world| {
+        world.statements().statements.is_empty().then_some(())
+    });
+    let _ = client.kill();
+    let _ = client.wait();
+}
+
+#[test]
 fn a_client_that_leaves_takes_its_statement_with_it() {
     let mut world = World::usual();
     let mut client = world.client("a", "enwiki_p");

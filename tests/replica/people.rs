@@ -227,3 +227,18 @@ fn an_account_that_can_write_or_see_others_is_not_used() {
         assert!(world.log().contains("A replica account is not used"));
     }
 }
+
+#[test]
+fn what_a_killed_gateway_left_running_is_seen_by_nobody() {
+    let mut world = World::new(Plan {
+        accounts: 1,
+        ..Plan::default()
+    });
+    let mut one = world.client("a", "enwiki_p");
+    one.say("select sleep(600), 'of an earlier gateway'");
+    world.until("it runs", |world| world.statements().statements.pop());
+    world.run_again();
+    let mut other = world.client("b", "enwiki_p");
+    let seen = other.value("select count(*) from information_schema.processlist");
+    assert_eq!(seen, "1");
+}

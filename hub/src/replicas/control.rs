@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::socket;
 
 /// Longest time for one call.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(8);
 
 /// Why a call came to nothing.
 #[derive(Debug, thiserror::Error)]

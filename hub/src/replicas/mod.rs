@@ -40,8 +40,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const VERIFY: Duration = Duration::from_secs(1);
 /// How often the gateway is asked which databases it knows.
 const LEARN: Duration = Duration::from_secs(30);
-/// How long an end waits for the gateway.
-const REVOKE: Duration = Duration::from_secs(3);
+/// How long an end waits for the gateway: longer than the gateway itself waits for what it closes.
+const REVOKE: Duration = Duration::from_secs(7);
 /// How long a start waits for it.
 const SETTLE: Duration = Duration::from_secs(3);
 /// Where the databases that the gateway told of are kept, so that a start needs no gateway.

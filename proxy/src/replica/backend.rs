@@ -23,6 +23,11 @@ use crate::http::{PlainSocket, Socket};
 
 /// The largest answer to a question of our own.
 const ANSWER: usize = 4 << 20;
+/// An answer about connections that are to end.
+const ENDING: Duration = Duration::from_secs(5);
+/// Whether they ended is looked at so often, and so long after each other.
+const ENDING_LOOKS: u32 = 40;
+const ENDING_LOOK: Duration = Duration::from_millis(50);
 
 /// Why there is no connection to a backend, or no answer.
 #[derive(Debug, thiserror::Error)]
@@ -441,6 +446,41 @@ impl Backend {
         let quit = [1, 0, 0, 0, 1];
         let _ = timeout(Duration::from_secs(1), self.wire.write(&quit)).await;
     }
+}
+
+/// Ends every connection of an account there, and waits until they are gone, or for a while.
+///
+/// # Errors
+/// When the backend does not answer, or does not let the account in.
+pub(crate) async fn end_all_of(dial: &Dial, account: &Account) -> Result<(), BackendError> {
+    let mut backend = dial.connect(account, Entry::OWN).await?;
+    let mut left = 0;
+    for _ in 0..ENDING_LOOKS {
+        // An account that may not see others' is shown its own alone.
+        let shown = backend.ask("SHOW PROCESSLIST", ENDING).await?;
+        let others: Vec<u32> = (0..shown.rows.len())
+            .filter(|row| shown.value(*row, "User") == Some(&account.name))
+            .filter_map(|row| shown.value(row, "Id")?.parse().ok())
+            .filter(|id| *id != backend.thread)
+            .collect();
+        left = others.len();
+        if left == 0 {
+            break;
+        }
+        for id in others {
+            match backend.ask(&format!("KILL {id}"), ENDING).await {
+                // Gone already, or somebody else's after all.
+                Ok(_) | Err(BackendError::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        tokio::time::sleep(ENDING_LOOK).await;
+    }
+    if left > 0 {
+        tracing::warn!(backend = %dial.address, account = account.name, left, "Connections of an earlier gateway do not end");
+    }
+    backend.quit().await;
+    Ok(())
 }
 
 /// Reads one text result out of its bytes.

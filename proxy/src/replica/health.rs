@@ -39,6 +39,7 @@ async fn look(gateway: &Gateway, target: &Target, number: usize) -> Health {
     let before = target.health();
     let account = gateway.accounts.get(number);
     let looked = async {
+        target.clear(number, account).await?;
         let mut backend = target.dial.connect(account, Entry::OWN).await?;
         let found = examine(&mut backend, &account.name).await;
         let lag = lag(&mut backend, &target.section).await;

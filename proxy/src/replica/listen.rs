@@ -21,7 +21,7 @@ use crate::http::{PlainSocket, Socket};
 use crate::tls;
 
 /// Who knocks must say who it is within so long.
-const LOGIN: Duration = Duration::from_secs(10);
+pub(super) const LOGIN: Duration = Duration::from_secs(10);
 /// Between two tries to listen where the hub wants it.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -92,7 +92,7 @@ pub(super) async fn keep_wanted(gateway: Arc<Gateway>) {
                     Ok(listener) => {
                         tracing::info!(%address, "The replica gateway listens where the hub wants it");
                         add(&gateway, address);
-                        accept(Arc::clone(&gateway), listener).await;
+                        return accept(Arc::clone(&gateway), listener).await;
                     }
                     Err(error) => {
                         if !std::mem::replace(&mut told, true) {
@@ -104,9 +104,11 @@ pub(super) async fn keep_wanted(gateway: Arc<Gateway>) {
             }
         };
         tokio::select! {
+            // Before all else: what serves ends with it too.
+            biased;
+            () = gateway.stop.cancelled() => return,
             () = serving => {}
             _ = changed.changed() => {}
-            () = gateway.stop.cancelled() => return,
         }
         if let Some(address) = wanted
             && !gateway.settings.listen.contains(&address)

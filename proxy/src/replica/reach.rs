@@ -188,6 +188,7 @@ async fn open(
     memory: &Memory,
     comment: &str,
 ) -> Result<Backend, Opening> {
+    target.clear(lease.number(), lease.account()).await?;
     let mut backend = target.dial.connect(lease.account(), entry).await?;
     if target.examined(lease.number()).is_none() {
         let found = examine(&mut backend, &lease.account().name).await?;

@@ -277,18 +277,17 @@ impl<'a> Exchange<'a> {
         if count == 0 {
             return Ok(());
         }
-        if !self.client.is_plain() {
-            let written = self
-                .client
-                .write(&self.link.backend.wire.inbox.bytes()[..count])
-                .await;
-            self.link.backend.wire.inbox.consume(count);
-            return written.map_err(|_| End::ClientGone);
-        }
-        let mut left = count;
-        while left > 0 {
+        let bytes = &self.link.backend.wire.inbox.bytes()[..count];
+        // Whole frames: where this stops in the middle, the client gets nothing more.
+        let packed = self.client.pack(bytes).map_err(|_| End::ClientGone)?;
+        let length = packed.as_ref().map_or(count, Vec::len);
+        let mut at = 0;
+        while at < length {
             let event = poll_fn(|cx| {
-                let bytes = &self.link.backend.wire.inbox.bytes()[..left];
+                let bytes = match &packed {
+                    Some(packed) => &packed[at..],
+                    None => &self.link.backend.wire.inbox.bytes()[at..count],
+                };
                 match self.client.poll_write(cx, bytes) {
                     Poll::Ready(written) => return Poll::Ready(Ok(written)),
                     Poll::Pending => {}
@@ -300,28 +299,43 @@ impl<'a> Exchange<'a> {
             })
             .await;
             match event {
-                Ok(Ok(written)) => {
-                    self.link.backend.wire.inbox.consume(written);
-                    left -= written;
-                }
-                Ok(Err(_)) => return Err(End::ClientGone),
-                Err(Event::Order(order)) => {
-                    if let Some(end) = self.obey(Why::Order(order)) {
-                        // In the middle of a packet nothing more can be told.
-                        return Err(if matches!(end, End::Ordered(_)) {
-                            End::ClientGone
-                        } else {
-                            end
-                        });
-                    }
-                }
-                Err(Event::OutOfPatience) => return Err(End::ClientGone),
-                Err(_) => {}
+                Ok(written) => at += written.map_err(|_| End::ClientGone)?,
+                Err(event) => self.heed(event)?,
             }
         }
-        if matches!(self.client.socket, crate::http::Socket::Tls(_)) {
-            self.client.write(&[]).await.map_err(|_| End::ClientGone)?;
+        self.link.backend.wire.inbox.consume(count);
+        if let Some(packed) = packed {
+            crate::http::keep_head(packed);
         }
-        Ok(())
+        loop {
+            let event = poll_fn(|cx| {
+                if let Poll::Ready(flushed) = self.client.poll_flush(cx) {
+                    return Poll::Ready(Ok(flushed));
+                }
+                match self.poll_told(cx) {
+                    Some(event) => Poll::Ready(Err(event)),
+                    None => Poll::Pending,
+                }
+            })
+            .await;
+            match event {
+                Ok(flushed) => return flushed.map_err(|_| End::ClientGone),
+                Err(event) => self.heed(event)?,
+            }
+        }
+    }
+
+    /// What is told while the client takes its time.
+    fn heed(&mut self, event: Event) -> Result<(), End> {
+        match event {
+            Event::Order(order) => match self.obey(Why::Order(order)) {
+                // In the middle of a packet nothing more can be told.
+                Some(End::Ordered(_)) => Err(End::ClientGone),
+                Some(end) => Err(end),
+                None => Ok(()),
+            },
+            Event::OutOfPatience => Err(End::ClientGone),
+            _ => Ok(()),
+        }
     }
 }

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use holt_spec::replicas as spec;
+use tokio::sync::OnceCell;
 
-use super::backend::Dial;
+use super::backend::{BackendError, Dial, end_all_of};
+use super::settings::Account;
 
 /// Databases that every server has of its own.
 const EVERYWHERE: &[&str] = &["information_schema", "performance_schema", "heartbeat_p"];
@@ -40,6 +42,8 @@ pub(crate) struct Target {
     health: Mutex<Health>,
     /// What is known of each account there: that it only reads, or why it is not used.
     examined: Mutex<HashMap<usize, Result<(), String>>>,
+    /// Whether what each account left there from before was ended.
+    cleared: Mutex<HashMap<usize, Arc<OnceCell<()>>>>,
 }
 
 /// How a backend is.
@@ -84,7 +88,20 @@ impl Target {
                 trouble: Some("it has not been looked at yet".to_owned()),
             }),
             examined: Mutex::default(),
+            cleared: Mutex::default(),
         }
+    }
+
+    /// Sees to it that nothing runs there for an account from before this gateway, whose queries the next user would see. Must come
+    /// before every connection of the account; does its work once.
+    pub(crate) async fn clear(&self, number: usize, account: &Account) -> Result<(), BackendError> {
+        let cell = {
+            let mut cleared = self.cleared.lock().expect("no panic under this lock");
+            Arc::clone(cleared.entry(number).or_default())
+        };
+        cell.get_or_try_init(|| end_all_of(&self.dial, account))
+            .await
+            .map(drop)
     }
 
     pub(crate) fn health(&self) -> Health {

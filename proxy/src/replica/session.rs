@@ -47,6 +47,8 @@ mod command {
 
 /// What a client is told last may take so long to be taken.
 const FAREWELL: Duration = Duration::from_millis(200);
+/// What it is told otherwise may take so long.
+const WORD: Duration = Duration::from_secs(10);
 
 /// A command that is longer needs room of its own.
 const LARGE: usize = 1 << 20;
@@ -133,8 +135,18 @@ impl Talk {
                     continue;
                 }
             }
+            let session = Arc::clone(&self.place.session);
             // Boxed: what a command needs, a client that rests does not hold.
-            match Box::pin(self.turn()).await {
+            let turned = {
+                let mut turn = Box::pin(self.turn());
+                tokio::select! {
+                    biased;
+                    turned = &mut turn => turned,
+                    // It hears that it must end, and ends by itself; unless it waits for a client that does nothing.
+                    () = session.outstayed() => Err(WireError::Gone),
+                }
+            };
+            match turned {
                 Ok(Then::GoOn) => {
                     self.place.session.pin(self.memory.keeps().is_some());
                     self.gateway.sessions.rests(&self.place.session);
@@ -200,6 +212,12 @@ impl Talk {
         let came = poll_fn(|cx| {
             if let Poll::Ready(came) = self.client.poll_command(cx, &mut command, &mut part, most) {
                 return Poll::Ready(Ok(came));
+            }
+            if session.take_asked_back() && self.memory.keeps().is_none() {
+                if let Some(link) = self.link.take() {
+                    dismiss(&self.gateway, *link);
+                }
+                self.holds.leave_account();
             }
             match session.poll_order(cx) {
                 Poll::Ready(order) if order.ends() => Poll::Ready(Err(order)),
@@ -268,9 +286,10 @@ impl Talk {
 
     async fn answer(&mut self, whole: &[u8], came: u8) -> Result<Then, WireError> {
         let Some((code, body)) = whole.split_first() else {
-            return self
-                .refuse(came, &SqlError::new(1047, b"08S01", "Unknown command"))
+            // No client says nothing; answered, a few bytes that were compressed would make millions of answers.
+            self.farewell(came, &SqlError::new(1047, b"08S01", "Unknown command"))
                 .await;
+            return Ok(Then::Leave);
         };
         match *code {
             command::QUIT => Ok(Then::Leave),
@@ -299,7 +318,7 @@ impl Talk {
                 );
                 let mut out = Vec::new();
                 packet::write(&mut out, came, &[text.as_bytes()]);
-                self.client.write(&out).await?;
+                self.say(&out).await?;
                 Ok(Then::GoOn)
             }
             command::RESET_CONNECTION => {
@@ -312,7 +331,7 @@ impl Talk {
                     let mut out = Vec::new();
                     let status = self.memory.status.bits().to_le_bytes();
                     packet::write(&mut out, came, &[&[packet::EOF, 0, 0], &status]);
-                    self.client.write(&out).await?;
+                    self.say(&out).await?;
                     Ok(Then::GoOn)
                 }
                 _ => {
@@ -349,8 +368,16 @@ impl Talk {
     async fn refuse(&mut self, sequence: u8, error: &SqlError) -> Result<Then, WireError> {
         let mut out = Vec::new();
         error.write(&mut out, sequence);
-        self.client.write(&out).await?;
+        self.say(&out).await?;
         Ok(Then::GoOn)
+    }
+
+    /// Says something of our own. Who does not take a few bytes for so long does not listen.
+    async fn say(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        match tokio::time::timeout(WORD, self.client.write(bytes)).await {
+            Ok(written) => written,
+            Err(_) => Err(WireError::Gone),
+        }
     }
 
     /// The last that a client is told. One that does not take it is not waited for.
@@ -382,7 +409,7 @@ impl Talk {
             self.memory.status - StatusFlags::SERVER_MORE_RESULTS_EXISTS,
             &[],
         );
-        self.client.write(&out).await?;
+        self.say(&out).await?;
         Ok(Then::GoOn)
     }
 }

@@ -3,6 +3,7 @@
 //! A session is told by a number and a waker, so that one that rests costs nothing.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -17,6 +18,8 @@ pub(crate) use super::order::Order;
 
 /// The most of a statement's text that is kept to be looked at.
 const TEXT: usize = 1000;
+/// Who was told to end has so long to do so.
+const ENDING: Duration = Duration::from_millis(1500);
 
 /// A statement that runs.
 #[derive(Debug)]
@@ -56,6 +59,16 @@ impl Session {
             Some(order) => Poll::Ready(order),
             None => Poll::Pending,
         }
+    }
+
+    /// Ready when it was told to end and did not in time.
+    pub(crate) async fn outstayed(&self) {
+        poll_fn(|cx| match self.poll_order(cx) {
+            Poll::Ready(order) if order.ends() => Poll::Ready(()),
+            _ => Poll::Pending,
+        })
+        .await;
+        tokio::time::sleep(ENDING).await;
     }
 
     /// What it is told now.

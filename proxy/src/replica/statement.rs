@@ -103,6 +103,11 @@ pub(crate) fn read(
                 kind = Kind::Databases(pattern);
             }
         }
+        "SHOW" if shows_accounts(after.clone()) => {
+            return Err(refuse(
+                "what the replica accounts may do is not shown: their passwords' hashes stand beside it. You can read what ends in _p".to_owned(),
+            ));
+        }
         "SELECT" | "WITH" | "SHOW" | "EXPLAIN" | "DESCRIBE" | "DESC" | "VALUES" | "HELP" | "DO"
         | "CALL" | "SAVEPOINT" | "RELEASE" => {}
         "USE" => kind = Kind::Use(one_name(after)?),
@@ -202,7 +207,13 @@ fn scan(
             Token::Symbol(b';') => over = true,
             Token::Assign if matches!(last, Token::UserVariable(_)) => pin = Some(Pin::Variable),
             Token::UserVariable(_) if last.is("INTO") => pin = Some(Pin::Variable),
-            Token::Symbol(b'(') if last.is("GET_LOCK") => pin = Some(Pin::Lock),
+            Token::Symbol(b'(')
+                if last
+                    .name()
+                    .is_some_and(|name| name.eq_ignore_ascii_case(b"GET_LOCK")) =>
+            {
+                pin = Some(Pin::Lock);
+            }
             _ => {}
         }
         let pair = |one: &str, other: &str| last.is(one) && token.is(other);
@@ -241,6 +252,15 @@ fn scan(
         databases,
         pin,
     })
+}
+
+/// Whether this is what follows SHOW where accounts are shown, which servers do with the hashes of passwords.
+fn shows_accounts(mut tokens: Tokens<'_>) -> bool {
+    match tokens.next() {
+        Some(token) if token.is("GRANTS") => true,
+        Some(token) if token.is("CREATE") => tokens.next().is_some_and(|token| token.is("USER")),
+        _ => false,
+    }
 }
 
 /// `SHOW DATABASES`, and with `LIKE` and a text: the pattern. With anything else behind it, it is for a server to answer.

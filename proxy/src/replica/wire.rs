@@ -202,11 +202,9 @@ impl Wire {
 
     /// Writes all of it, compressed where that was agreed.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), WireError> {
-        match &mut self.compression {
+        match self.pack(bytes)? {
             None => self.socket.write_all(bytes).await?,
-            Some(compression) => {
-                let mut out = crate::http::take_head();
-                compression.put_out(bytes, &mut out)?;
+            Some(out) => {
                 let written = self.socket.write_all(&out).await;
                 crate::http::keep_head(out);
                 written?;
@@ -230,9 +228,24 @@ impl Wire {
         }
     }
 
-    /// Whether writes go straight to the socket.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.compression.is_none()
+    /// The bytes as they go out, where they do not go as they are: compressed, which counts as sent.
+    pub(crate) fn pack(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, WireError> {
+        let Some(compression) = &mut self.compression else {
+            return Ok(None);
+        };
+        let mut out = crate::http::take_head();
+        compression.put_out(bytes, &mut out)?;
+        Ok(Some(out))
+    }
+
+    /// Ready when the socket holds nothing back.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        match &self.socket {
+            Socket::Tls(_) => Pin::new(&mut self.socket)
+                .poll_flush(cx)
+                .map_err(WireError::from),
+            _ => Poll::Ready(Ok(())),
+        }
     }
 
     /// A new command, and its answer, are numbered from the beginning.

@@ -9,6 +9,7 @@ use super::exchange::Request;
 use super::{Talk, Then, command};
 use crate::replica::answer::Wanted;
 use crate::replica::hello;
+use crate::replica::listen::LOGIN;
 use crate::replica::login::{prove, unknown_database};
 use crate::replica::memory::Memory;
 use crate::replica::packet::SqlError;
@@ -87,16 +88,24 @@ impl Talk {
                 .await;
             return Ok(Then::Leave);
         };
-        let proven = prove(
+        // Whoever it is then begins anew: nothing is held for somebody who does not answer.
+        if let Some(link) = self.link.take() {
+            dismiss(&self.gateway, *link);
+        }
+        // Seat and account are a user's.
+        self.holds = Holds::default();
+        let proving = prove(
             &self.gateway,
             &mut self.client,
             came,
             &told,
             None,
             self.peer,
-        )
-        .await?;
-        let proven = match proven {
+        );
+        let Ok(proven) = tokio::time::timeout(LOGIN, proving).await else {
+            return Ok(Then::Leave);
+        };
+        let proven = match proven? {
             Ok(proven) => proven,
             Err((sequence, error)) => {
                 self.farewell(sequence, &error).await;
@@ -108,11 +117,6 @@ impl Talk {
             self.farewell(proven.sequence, &error).await;
             return Ok(Then::Leave);
         }
-        if let Some(link) = self.link.take() {
-            dismiss(&self.gateway, *link);
-        }
-        // Seat and account are a user's.
-        self.holds = Holds::default();
         self.memory = Memory::new(database, hello::lawful_collation(told.collation));
         let id = self.place.session.id;
         let next = self.gateway.sessions.enter(id, proven.granted);

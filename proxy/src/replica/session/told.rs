@@ -55,7 +55,7 @@ impl Talk {
         } else {
             packet::write(&mut out, sequence, &[&eof]);
         }
-        self.client.write(&out).await?;
+        self.say(&out).await?;
         Ok(Then::GoOn)
     }
 }
