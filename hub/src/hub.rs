@@ -1,5 +1,6 @@
 //! Puts the control plane together and runs it: `holt hub`, and what `holt down` and the supervisor need of it.
 
+mod broker;
 mod mounts;
 mod providers;
 
@@ -19,6 +20,7 @@ use tracing::{info, warn};
 
 use crate::access::Revoke;
 use crate::background::{IsolationState, LockCheck, Passes};
+use crate::broker::Broker;
 use crate::config::{self, Settings};
 use crate::engine::{self, Engine};
 use crate::error_chain;
@@ -62,11 +64,15 @@ pub async fn run(
     let routes = Routes::new(store.clone(), settings.data_dir.proxy_socket());
     let replicas = replicas(settings, &store).await?;
     let credentials = Arc::new(ServerCredentials::new(settings, &store).await?);
+    let sign_in = Arc::new(providers::sign_in(settings)?);
+    let revoke: Arc<dyn Revoke> = Arc::new(RoutesRevoke(routes.clone()));
+    let broker = broker::broker(settings, &store, sign_in.clone(), revoke.clone(), &tasks)?;
     let servers = Servers::new(Parts {
         store: store.clone(),
         spawner: spawner.clone(),
         routes: routes.clone(),
         replicas: replicas.clone(),
+        broker: broker.clone(),
         credentials: credentials.clone(),
         settings: server_settings(settings),
         owner: format!(
@@ -76,8 +82,9 @@ pub async fn run(
         ),
     });
     let isolation = IsolationState::default();
-    let sign_in = Arc::new(providers::sign_in(settings)?);
-    let revoke: Arc<dyn Revoke> = Arc::new(RoutesRevoke(routes.clone()));
+    if let (Some(broker), Some(meeting)) = (&broker, kept_meeting(&store).await?) {
+        broker.meet(&format!("http://{}", meeting.listen));
+    }
     let address = format!("unix:{}", socket.display());
     store.register_hub(&name, &address).await?;
 
@@ -89,6 +96,7 @@ pub async fn run(
         Met {
             credentials: credentials.clone(),
             replicas: replicas.clone(),
+            broker: broker.clone(),
         },
         isolation.clone(),
         stop.clone(),
@@ -96,6 +104,9 @@ pub async fn run(
     tasks.spawn(routes.clone().run(stop.clone()));
     if let Some(replicas) = replicas.clone() {
         tasks.spawn(replicas.run(stop.clone()));
+    }
+    if let Some(broker) = broker.clone() {
+        tasks.spawn(broker.run(stop.clone()));
     }
     tasks.spawn(servers.clone().run(tasks.clone(), stop.clone()));
     Passes {
@@ -124,6 +135,7 @@ pub async fn run(
         sign_in,
         revoke,
         replicas,
+        broker,
         metrics,
         stop.clone(),
     )
@@ -144,7 +156,9 @@ pub async fn run(
 /// What is wrong with files that the settings name, each in one line.
 #[must_use]
 pub fn mistakes(settings: &Settings) -> Vec<String> {
-    providers::mistakes(settings)
+    let mut mistakes = providers::mistakes(settings);
+    mistakes.extend(broker::mistakes(settings));
+    mistakes
 }
 
 /// Stops every notebook server and waits until nothing of them is left, at most for `deadline`. Returns how many are left.
@@ -172,6 +186,7 @@ pub async fn stop_all(
             spawner,
             routes: routes.clone(),
             replicas: replicas(settings, &store).await?,
+            broker: None,
             credentials: Arc::new(ServerCredentials::new(settings, &store).await?),
             settings: server_settings(settings),
             owner: format!("down#{}", std::process::id()),
@@ -290,6 +305,9 @@ async fn prepare_once(store: &Store, spawner: &dyn Spawner, met: &Met) -> anyhow
     if let Some(replicas) = &met.replicas {
         replicas.meet(meeting.listen.ip());
     }
+    if let Some(broker) = &met.broker {
+        broker.meet(&format!("http://{}", meeting.listen));
+    }
     Ok(())
 }
 
@@ -297,6 +315,7 @@ async fn prepare_once(store: &Store, spawner: &dyn Spawner, met: &Met) -> anyhow
 struct Met {
     credentials: Arc<ServerCredentials>,
     replicas: Option<Replicas>,
+    broker: Option<Broker>,
 }
 
 /// The way to the replica gateway, where the settings have one.

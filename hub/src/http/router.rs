@@ -5,7 +5,7 @@ use axum::routing::{any, delete, get, options, post};
 
 use super::HubState;
 use super::api::{
-    activity, hub, oauth, progress, replicas as replicas_api, servers, tokens, users,
+    activity, broker, hub, oauth, progress, replicas as replicas_api, servers, tokens, users,
 };
 use super::pages::{
     admin, admin_users, assets, errors, health, home, link, login, not_running, password, provider,
@@ -18,6 +18,11 @@ pub(super) fn routes() -> Router<HubState> {
         .merge(admin_pages())
         .merge(api())
         .merge(machinery())
+}
+
+/// What notebooks send to wikis, outside the bounds of the other URLs.
+pub(super) fn broker() -> Router<HubState> {
+    Router::new().route("/hub/api/broker", post(broker::send))
 }
 
 fn pages() -> Router<HubState> {

@@ -291,6 +291,7 @@ impl World {
             spawner: spawner.clone(),
             routes,
             replicas,
+            broker: None,
             credentials: Arc::new(NoCredentials),
             settings,
             owner: "hub#1".into(),
