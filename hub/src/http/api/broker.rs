@@ -42,7 +42,12 @@ async fn pass(broker: &Broker, request: Request) -> Result<Response, BrokerError
         url: text(headers, "holt-url").ok_or(BrokerError::Bad(Bad::Address("none is given")))?,
         headers,
     };
-    let answer = broker.send(&caller, asked, body).await?;
+    let is_head = asked.method == "HEAD";
+    let mut answer = broker.send(&caller, asked, body).await?;
+    if is_head {
+        // The length of what does not come: this answer is one to a POST.
+        answer.headers.remove(header::CONTENT_LENGTH);
+    }
     let mut response = Response::new(Body::new(answer.body));
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
