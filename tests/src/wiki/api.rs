@@ -71,9 +71,10 @@ pub(super) fn answer(state: &mut State, request: &Request) -> Answer {
     match meta {
         Some("globaluserinfo") => global(state, request, writing),
         Some("userinfo")
-            if !request
-                .field("uiprop")
-                .is_some_and(|wanted| wanted.contains("rights")) =>
+            if request.field("titles").or(request.field("list")).is_none()
+                && !request
+                    .field("uiprop")
+                    .is_some_and(|wanted| wanted.contains("rights")) =>
         {
             own(state, request, writing, sub)
         }
@@ -139,10 +140,7 @@ fn told(account: &Account, writing: Writing) -> Members {
 }
 
 /// Who asks, with either kind of credential; nobody, without.
-fn asker(
-    state: &mut State,
-    request: &Request,
-) -> Result<Option<u64>, (&'static str, String)> {
+fn asker(state: &mut State, request: &Request) -> Result<Option<u64>, (&'static str, String)> {
     let header = request.authorization().unwrap_or_default();
     if header.starts_with("OAuth ") {
         signed_user(state, request)

@@ -71,13 +71,20 @@ fn error(code: &str, words: &str) -> Answer {
 
 /// The token that goes with every change.
 fn token(account: Option<&Account>) -> String {
-    account.map_or_else(|| "+\\".to_owned(), |account| format!("{:032x}+\\", account.sub))
+    account.map_or_else(
+        || "+\\".to_owned(),
+        |account| format!("{:032x}+\\", account.sub),
+    )
 }
 
 fn query(state: &State, request: &Request, account: Option<&Account>) -> Value {
     let asked = |name: &str| -> Vec<String> {
         let value = request.field(name).unwrap_or_default();
-        value.split('|').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+        value
+            .split('|')
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect()
     };
     let mut query = Map::new();
     for meta in asked("meta") {
@@ -86,9 +93,9 @@ fn query(state: &State, request: &Request, account: Option<&Account>) -> Value {
                 query.insert(meta, userinfo(request, account));
             }
             "tokens" => {
-                let tokens = asked("type").into_iter().map(|kind| {
-                    (format!("{kind}token"), Value::from(token(account)))
-                });
+                let tokens = asked("type")
+                    .into_iter()
+                    .map(|kind| (format!("{kind}token"), Value::from(token(account))));
                 query.insert(meta, Value::Object(tokens.collect()));
             }
             "siteinfo" => {
@@ -143,9 +150,24 @@ fn siteinfo(state: &State, prop: &str) -> Value {
         }),
         "namespaces" => {
             let named = [
-                (-2, "Media"), (-1, "Special"), (0, ""), (1, "Talk"), (2, "User"), (3, "User talk"), (4, "Project"),
-                (5, "Project talk"), (6, "File"), (7, "File talk"), (8, "MediaWiki"), (9, "MediaWiki talk"), (10, "Template"),
-                (11, "Template talk"), (12, "Help"), (13, "Help talk"), (14, "Category"), (15, "Category talk"),
+                (-2, "Media"),
+                (-1, "Special"),
+                (0, ""),
+                (1, "Talk"),
+                (2, "User"),
+                (3, "User talk"),
+                (4, "Project"),
+                (5, "Project talk"),
+                (6, "File"),
+                (7, "File talk"),
+                (8, "MediaWiki"),
+                (9, "MediaWiki talk"),
+                (10, "Template"),
+                (11, "Template talk"),
+                (12, "Help"),
+                (13, "Help talk"),
+                (14, "Category"),
+                (15, "Category talk"),
             ];
             let all = named.map(|(id, name)| {
                 let value = json!({
@@ -156,7 +178,8 @@ fn siteinfo(state: &State, prop: &str) -> Value {
             });
             Value::Object(all.into_iter().collect())
         }
-        "extensions" | "namespacealiases" | "interwikimap" | "specialpagealiases" | "magicwords" => json!([]),
+        "extensions" | "namespacealiases" | "interwikimap" | "specialpagealiases"
+        | "magicwords" => json!([]),
         "fileextensions" => json!([{ "ext": "png" }, { "ext": "txt" }]),
         "restrictions" => json!({
             "types": ["create", "edit", "move", "upload"], "levels": ["", "autoconfirmed", "sysop"], "cascadinglevels": ["sysop"],
@@ -231,9 +254,15 @@ fn upload(state: &mut State, request: &Request, account: Option<&Account>) -> An
         Err(answer) => return answer,
     };
     let Some(content) = request.part("file") else {
-        return error("missingparam", "One of the parameters \"file\" and \"url\" is required.");
+        return error(
+            "missingparam",
+            "One of the parameters \"file\" and \"url\" is required.",
+        );
     };
-    let name = request.field("filename").unwrap_or_default().replace(' ', "_");
+    let name = request
+        .field("filename")
+        .unwrap_or_default()
+        .replace(' ', "_");
     let info = json!({
         "timestamp": MOMENT, "user": account.name, "userid": 1, "size": content.len(), "width": 0, "height": 0, "comment": "",
         "url": format!("{}/images/{name}", state.server), "descriptionurl": format!("{}/wiki/File:{name}", state.server),
@@ -254,17 +283,42 @@ fn modules(request: &Request) -> Vec<Value> {
 }
 
 const QUERY: [(&str, &[&str]); 3] = [
-    ("prop", &["info", "revisions", "imageinfo", "categoryinfo", "pageprops", "categories"]),
+    (
+        "prop",
+        &[
+            "info",
+            "templates",
+            "links",
+            "revisions",
+            "imageinfo",
+            "categoryinfo",
+            "pageprops",
+            "categories",
+        ],
+    ),
     ("list", &["allpages", "allusers", "users", "watchlist"]),
-    ("meta", &["siteinfo", "userinfo", "tokens", "globaluserinfo", "notifications"]),
+    (
+        "meta",
+        &[
+            "siteinfo",
+            "userinfo",
+            "tokens",
+            "globaluserinfo",
+            "notifications",
+        ],
+    ),
 ];
 
 fn module(path: &str) -> Value {
     let name = path.rsplit('+').next().unwrap_or_default();
-    let of_query = QUERY.iter().find(|(_, names)| path.starts_with("query+") && names.contains(&name));
+    let of_query = QUERY
+        .iter()
+        .find(|(_, names)| path.starts_with("query+") && names.contains(&name));
     let actions = ["edit", "paraminfo", "query", "upload", "help"];
     let submodules = |parent: &str, names: &[&str]| -> Value {
-        let all = names.iter().map(|name| ((*name).to_owned(), Value::from(format!("{parent}{name}"))));
+        let all = names
+            .iter()
+            .map(|name| ((*name).to_owned(), Value::from(format!("{parent}{name}"))));
         Value::Object(all.collect())
     };
     let (prefix, group, parameters) = match (path, of_query) {
@@ -283,17 +337,45 @@ fn module(path: &str) -> Value {
             all.push(json!({ "name": "generator", "type": ["allpages"], "submodules": submodules("query+", &["allpages"]) }));
             ("", "action", all.into())
         }
-        ("query+tokens", _) => ("", "meta", json!([{ "name": "type", "type": ["csrf", "watch", "patrol", "rollback"], "multi": "" }])),
-        ("query+siteinfo", _) => ("si", "meta", json!([{ "name": "prop", "type": [], "multi": "" }])),
-        ("query+userinfo", _) => ("ui", "meta", json!([{ "name": "prop", "type": [], "multi": "" }])),
-        ("query+revisions", _) => ("rv", "prop", json!([{ "name": "slots", "type": ["main"], "multi": "" }, { "name": "prop", "type": [], "multi": "" }])),
-        ("query+info", _) => ("in", "prop", json!([{ "name": "prop", "type": ["protection"], "multi": "" }])),
-        ("query+allpages", _) => ("ap", "list", json!([{ "name": "limit", "type": "limit", "max": 500, "highmax": 5000, "default": 10 }])),
+        ("query+tokens", _) => (
+            "",
+            "meta",
+            json!([{ "name": "type", "type": ["csrf", "watch", "patrol", "rollback"], "multi": "" }]),
+        ),
+        ("query+siteinfo", _) => (
+            "si",
+            "meta",
+            json!([{ "name": "prop", "type": [], "multi": "" }]),
+        ),
+        ("query+userinfo", _) => (
+            "ui",
+            "meta",
+            json!([{ "name": "prop", "type": [], "multi": "" }]),
+        ),
+        ("query+revisions", _) => (
+            "rv",
+            "prop",
+            json!([{ "name": "slots", "type": ["main"], "multi": "" }, { "name": "prop", "type": [], "multi": "" }]),
+        ),
+        ("query+info", _) => (
+            "in",
+            "prop",
+            json!([{ "name": "prop", "type": ["protection"], "multi": "" }]),
+        ),
+        ("query+allpages", _) => (
+            "ap",
+            "list",
+            json!([{ "name": "limit", "type": "limit", "max": 500, "highmax": 5000, "default": 10 }]),
+        ),
         (_, Some((kind, _))) => ("", *kind, json!([])),
-        ("edit" | "upload", None) => ("", "action", json!([
-            { "name": "title", "type": "string" }, { "name": "token", "type": "string", "tokentype": "csrf" },
-            { "name": "watchlist", "type": ["nochange", "preferences", "unwatch", "watch"] }, { "name": "tags", "type": [], "multi": "" },
-        ])),
+        ("edit" | "upload", None) => (
+            "",
+            "action",
+            json!([
+                { "name": "title", "type": "string" }, { "name": "token", "type": "string", "tokentype": "csrf" },
+                { "name": "watchlist", "type": ["nochange", "preferences", "unwatch", "watch"] }, { "name": "tags", "type": [], "multi": "" },
+            ]),
+        ),
         ("paraminfo" | "help", None) => ("", "action", json!([])),
         _ => return json!({ "name": name, "missing": "" }),
     };

@@ -101,7 +101,10 @@ impl Request {
     /// A field of the form, else of the query; the last of several, as PHP has it.
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         last(&self.form, name)
-            .or_else(|| self.part(name).and_then(|part| std::str::from_utf8(part).ok()))
+            .or_else(|| {
+                self.part(name)
+                    .and_then(|part| std::str::from_utf8(part).ok())
+            })
             .or_else(|| last(&self.query, name))
     }
 
@@ -171,11 +174,8 @@ pub(super) fn last<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a 
 /// The parts of a multipart body with their names; line ends of either kind part heads from bodies.
 fn parts(body: &[u8], boundary: &str) -> Vec<(String, Vec<u8>)> {
     let mark = format!("--{boundary}");
-    let find = |bytes: &[u8], what: &[u8]| {
-        bytes
-            .windows(what.len())
-            .position(|window| window == what)
-    };
+    let find =
+        |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).position(|window| window == what);
     let mut found = Vec::new();
     let mut rest = body;
     while let Some(start) = find(rest, mark.as_bytes()) {
