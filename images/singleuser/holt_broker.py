@@ -109,9 +109,10 @@ class Adapter(HTTPAdapter):
                 response.url, response.request = request.url, request
                 return response
             if outcome == UNKNOWN:
+                said = words(response)
                 response.close()
                 if writes:
-                    raise OutcomeUnknown(words(response), request=request)
+                    raise OutcomeUnknown(said, request=request)
                 response.status_code = 504
                 response.url, response.request = request.url, request
                 return response

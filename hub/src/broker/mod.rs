@@ -17,6 +17,8 @@ mod limits;
 mod refusal;
 mod request;
 mod sites;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

@@ -134,8 +134,9 @@ impl Sites {
         let Ok(url) = Url::parse(text) else {
             return bad("it is none");
         };
-        if text.contains(['#', '\\']) || text.split('?').next() != Some(&url[..Position::AfterPath])
-        {
+        let is_plain = text.split('?').next() == Some(&url[..Position::AfterPath]);
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        if text.contains(['#', '\\']) || has_user || !is_plain {
             return bad(
                 "it is not written as it is meant: host and path in their plain form, no fragment",
             );

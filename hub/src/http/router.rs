@@ -9,7 +9,7 @@ use super::api::{
 };
 use super::pages::{
     admin, admin_users, assets, errors, health, home, link, login, not_running, password, provider,
-    replicas, sessions, spawn, visit, welcome,
+    replicas, sessions, spawn, visit, welcome, wiki,
 };
 
 pub(super) fn routes() -> Router<HubState> {
@@ -42,6 +42,9 @@ fn pages() -> Router<HubState> {
         .route("/hub/sessions/{id}/end", post(sessions::end))
         .route("/hub/replicas", get(replicas::show))
         .route("/hub/replicas/statements/{id}/stop", post(replicas::stop))
+        .route("/hub/wiki", get(wiki::show))
+        .route("/hub/wiki/{launch}/stop", post(wiki::stop))
+        .route("/hub/wiki/{launch}/allow", post(wiki::allow))
         .route("/hub/link/{token}", get(link::open).post(link::submit))
         .route("/hub/welcome", get(welcome::show).post(welcome::submit))
         .route("/hub/password", get(password::show).post(password::submit))

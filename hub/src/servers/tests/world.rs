@@ -15,7 +15,11 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::broker::Broker;
+use crate::broker::tests::pretend::{Pretend, broker, sign_in};
+use crate::login::sign_in::SignIn;
 use crate::replicas::Reached;
+use crate::secret::seal::Seal;
 use crate::servers::*;
 use crate::spawner::{Event, Found, Image, IsolationReport, Meeting, Seen, SpawnerError, Usage};
 
@@ -212,6 +216,9 @@ impl Credentials for NoCredentials {
 /// A hub without HTTP.
 pub(super) struct World {
     pub(super) store: Store,
+    /// Gives tokens to those who signed in by its provider.
+    pub(super) broker: Broker,
+    pub(super) sign_in: Arc<SignIn>,
     pub(super) servers: Servers,
     pub(super) spawner: Arc<FakeSpawner>,
     pub(super) user: i64,
@@ -286,12 +293,15 @@ impl World {
         });
         let routes = Routes::new(store.clone(), socket);
         tasks.spawn(routes.clone().run(stop.clone()));
+        let sign_in = sign_in(Arc::new(Pretend::default()), &Seal::new_key());
+        let broker = broker(&store, sign_in.clone());
+        broker.meet("http://172.30.0.1:8081");
         let servers = Servers::new(Parts {
             store: store.clone(),
             spawner: spawner.clone(),
             routes,
             replicas,
-            broker: None,
+            broker: Some(broker.clone()),
             credentials: Arc::new(NoCredentials),
             settings,
             owner: "hub#1".into(),
@@ -301,6 +311,8 @@ impl World {
         Self {
             store,
             servers,
+            broker,
+            sign_in,
             spawner,
             user,
             stop,
