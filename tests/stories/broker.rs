@@ -544,7 +544,14 @@ async fn a_person_sees_stops_and_allows_what_their_server_sends() -> Result<()> 
         .await?;
     ensure!(kernel.run(ask).await?.trim() == "(403, 'not-sent')");
     shows("stopped: nothing is sent").await?;
-    // Nobody else allows it.
+    // Nobody else allows it, and the server itself does not.
+    let said = kernel
+        .run(&format!(
+            "headers = {{'Authorization': 'token ' + os.environ['JUPYTERHUB_API_TOKEN']}}\n\
+             print(requests.delete(os.environ['JUPYTERHUB_API_URL'] + '/broker/halts/{launch}', headers=headers).status_code)"
+        ))
+        .await?;
+    ensure!(said.trim() == "403", "{said}");
     wiki.account(7_000_004, "Other user");
     let other = Person::by_wiki(&hub, "Other user").await?;
     other
@@ -585,5 +592,39 @@ async fn a_person_sees_stops_and_allows_what_their_server_sends() -> Result<()> 
         }
     })
     .await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_may_give_what_paws_gave_and_is_told_what_that_means() -> Result<()> {
+    let others = "[broker]\nprovider = \"wiki\"\npaws_environment = true\n";
+    let (hub, wiki) = hub_with("oauth1", others, "").await?;
+    let said = hub.holt(&["check"]).await?;
+    ensure!(said.contains("broker.paws_environment is on"), "{said}");
+    wiki.account(7_000_003, NAME);
+    let secrets = known_secrets(&wiki);
+    let person = Person::by_wiki(&hub, NAME).await?;
+    person.start("").await?;
+    let mut kernel = Kernel::started(&person, "").await?;
+    let said = kernel
+        .run(
+            "import os\nprint([os.environ[name] for name in ('CLIENT_ID', 'CLIENT_SECRET', 'ACCESS_KEY', 'ACCESS_SECRET', 'USER')])",
+        )
+        .await?;
+    let expected = format!(
+        "['{}', '{}', '{}', '{}', \"{NAME}\"]",
+        crate::wiki::KEY,
+        crate::wiki::SECRET,
+        secrets[0].1,
+        secrets[1].1
+    );
+    ensure!(said.trim() == expected, "{said}");
+    let described = docker(&["inspect", &container(&hub).await?]).await?;
+    for one in [crate::wiki::SECRET, secrets[0].1, secrets[1].1] {
+        ensure!(
+            !described.contains(one),
+            "{one} is in the container's description"
+        );
+    }
     Ok(())
 }

@@ -16,8 +16,8 @@ use super::refusal::BrokerError;
 use crate::access::{self, Revoke};
 use crate::login::provider::{LoginError, Outgoing};
 use crate::login::sign_in::{Registered, SignIn, auth_state_owner};
-use crate::store::Store;
 use crate::store::auth_states::AuthStateRow;
+use crate::store::{Store, StoreError};
 
 /// A credential that runs out so soon is renewed first.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -71,13 +71,7 @@ impl Credentials {
                 .auth_state_of(user_id, &self.provider)
                 .await?
                 .ok_or(BrokerError::NoCredential)?;
-            let owner = auth_state_owner(&row.issuer, &row.sub);
-            let state: Value = self
-                .sign_in
-                .seal
-                .open(&owner, &row.sealed)
-                .and_then(|text| serde_json::from_str(&text).ok())
-                .ok_or(BrokerError::NoCredential)?;
+            let state = self.open(&row).ok_or(BrokerError::NoCredential)?;
             let is_refused = refused.is_some_and(|refused| refused.state == state);
             if !is_refused && !self.registered()?.provider.runs_out(&state, MARGIN) {
                 return Ok(Credential { state });
@@ -134,6 +128,28 @@ impl Credentials {
                 Err(error.into())
             }
         }
+    }
+
+    /// The user's credential under PAWS's names; nothing where there is none.
+    pub(super) async fn paws_environment(
+        &self,
+        user_id: i64,
+    ) -> Result<Vec<(&'static str, SecretString)>, StoreError> {
+        let Some(row) = self.store.auth_state_of(user_id, &self.provider).await? else {
+            return Ok(Vec::new());
+        };
+        let state = self.open(&row);
+        let registered = self.sign_in.named(&self.provider);
+        Ok(match (state, registered) {
+            (Some(state), Some(registered)) => registered.provider.paws_environment(&state),
+            _ => Vec::new(),
+        })
+    }
+
+    fn open(&self, row: &AuthStateRow) -> Option<Value> {
+        let owner = auth_state_owner(&row.issuer, &row.sub);
+        let text = self.sign_in.seal.open(&owner, &row.sealed)?;
+        serde_json::from_str(&text).ok()
     }
 
     /// What goes into `Authorization` of one attempt.

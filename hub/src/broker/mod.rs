@@ -7,7 +7,8 @@
 //! A request that may have been carried out is never sent twice: what certainly did not leave is *not sent*, what left and was not
 //! answered is *unknown*, and only who asked can find out what became of it. Reading is repeated once, signed anew.
 //!
-//! **Invariant:** no credential of a wiki leaves this room but in a request to a wiki of the list, over TLS or on this machine.
+//! **Invariant:** no credential of a wiki leaves this room but in a request to a wiki of the list, over TLS or on this machine; and, where
+//! the operator wants it, into the environment of its owner's launches.
 
 mod actions;
 mod body;
@@ -73,6 +74,8 @@ pub struct BrokerSettings {
     pub body_bytes: u64,
     /// How long a wiki may take to answer.
     pub timeout: Duration,
+    /// Whether launches are given the credentials themselves too, under PAWS's names.
+    pub paws_environment: bool,
 }
 
 /// A request as a notebook describes it.
@@ -224,7 +227,18 @@ impl Broker {
             return Ok(Given::default());
         }
         let url = format!("{met}/hub/api/broker");
-        Ok(delivery::given(&url, &token, &name, &inner.settings.sites))
+        let mut given = delivery::given(&url, &token, &name, &inner.settings.sites);
+        if inner.settings.paws_environment {
+            let all = inner.credentials.paws_environment(server.user_id).await?;
+            if !all.is_empty() {
+                given.env.insert("USER".to_owned(), name);
+            }
+            let all = all.into_iter();
+            given.env.extend(
+                all.map(|(name, value)| (name.to_owned(), value.expose_secret().to_owned())),
+            );
+        }
+        Ok(given)
     }
 
     /// Whose request this is, by its token and where it comes from.

@@ -145,6 +145,7 @@ pub(crate) mod pretend {
             },
             body_bytes: 1 << 20,
             timeout: Duration::from_secs(5),
+            paws_environment: false,
         };
         Broker::new(
             store.clone(),

@@ -381,6 +381,8 @@ section! {
         body_limit: Size = "256MiB",
         /// How long a wiki may take to answer.
         timeout: Duration = "3m",
+        /// Whether notebooks also hold the credentials themselves, in `CLIENT_ID`, `CLIENT_SECRET`, `ACCESS_KEY`, `ACCESS_SECRET` and `USER`, as on PAWS: for programs that sign by themselves, by OAuth 1.0a. `holt check` says what that exposes.
+        paws_environment: bool = "false",
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every URL of the hub on one page.
 
 use axum::Router;
-use axum::routing::{any, delete, get, options, post};
+use axum::routing::{any, delete, get, options, post, put};
 
 use super::HubState;
 use super::api::{
@@ -155,6 +155,16 @@ fn api() -> Router<HubState> {
         .route(
             "/hub/api/replicas/statements/{id}",
             delete(replicas_api::delete).options(hub::options),
+        )
+        .route(
+            "/hub/api/broker/requests",
+            get(broker::list).options(hub::options),
+        )
+        .route(
+            "/hub/api/broker/halts/{launch}",
+            put(broker::halt)
+                .delete(broker::allow)
+                .options(hub::options),
         )
         .route(
             "/hub/api/oauth2/authorize",

@@ -41,6 +41,7 @@ pub(super) fn broker(
         },
         body_bytes: broker.body_limit.bytes(),
         timeout: broker.timeout,
+        paws_environment: broker.paws_environment,
     };
     Ok(Some(Broker::new(
         store.clone(),

@@ -73,6 +73,13 @@ pub trait Provider: Send + Sync {
         })
     }
 
+    /// What PAWS put into the environment of every notebook: the consumer's key and secret, and its owner's, under PAWS's names. Nothing
+    /// where requests are authorised in another way.
+    fn paws_environment(&self, auth_state: &Value) -> Vec<(&'static str, SecretString)> {
+        let _ = auth_state;
+        Vec::new()
+    }
+
     /// Whether an auth state runs out within `margin`, so that [`Provider::renew`] should come first.
     fn runs_out(&self, auth_state: &Value, margin: Duration) -> bool {
         let _ = (auth_state, margin);

@@ -1,19 +1,26 @@
 //! The door of the broker, for notebooks alone: `POST /hub/api/broker` says what shall be sent to a wiki, and is answered by the wiki.
+//! Beside it, for people's programs: what was sent, and stopping it.
 //!
 //! The method and the address are headers, the body is the body. What became of it is said in a header of its own, in every case.
 
+use axum::Json;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use holt_spec::bundle::OUTCOME_HEADER;
 use holt_spec::control::LISTENER_HEADER;
+use serde_json::{Value, json};
 
 use super::super::HubState;
 use super::super::browser::address;
+use super::super::caller::{ApiCaller, not_here};
 use super::super::error::Failure;
+use super::{empty, time_text};
+use crate::access::scopes::Target;
 use crate::broker::{Asked, Bad, Broker, BrokerError, Outcome};
 use crate::login::provider::LoginError;
+use crate::store::broker::{KEPT_ACTIONS, WikiAction};
 
 /// `POST /hub/api/broker`.
 pub(in crate::http) async fn send(State(state): State<HubState>, request: Request) -> Response {
@@ -27,6 +34,77 @@ pub(in crate::http) async fn send(State(state): State<HubState>, request: Reques
     match pass(broker, request).await {
         Ok(response) => response,
         Err(error) => refuse(error),
+    }
+}
+
+/// `GET /hub/api/broker/requests`: the caller's last requests, newest first.
+pub(in crate::http) async fn list(
+    State(state): State<HubState>,
+    caller: ApiCaller,
+) -> Result<Response, Failure> {
+    caller.require("read:servers", Target::User(&caller.0.user.name))?;
+    let actions = state
+        .store
+        .wiki_actions(caller.0.user.id, KEPT_ACTIONS)
+        .await?;
+    let launches = state.store.broker_launches(caller.0.user.id).await?;
+    let requests: Vec<Value> = actions.into_iter().map(told).collect();
+    let launches: Vec<Value> = launches
+        .into_iter()
+        .map(|one| json!({ "launch": one.launch, "server": one.server, "halted": one.halted }))
+        .collect();
+    Ok(Json(json!({ "launches": launches, "requests": requests })).into_response())
+}
+
+fn told(action: WikiAction) -> Value {
+    json!({
+        "launch": action.launch,
+        "server": action.server,
+        "site": action.site,
+        "method": action.method,
+        "module": action.module,
+        "at": time_text(action.at),
+        "took_ms": action.took,
+        "outcome": action.outcome,
+        "status": (action.status > 0).then_some(action.status),
+        "code": (!action.code.is_empty()).then_some(action.code),
+    })
+}
+
+/// `PUT /hub/api/broker/halts/{launch}`: nothing more is sent for this launch of the caller's. Twice is as once.
+pub(in crate::http) async fn halt(
+    State(state): State<HubState>,
+    caller: ApiCaller,
+    Path(launch): Path<String>,
+) -> Result<Response, Failure> {
+    set_halt(&state, &caller, &launch, true).await
+}
+
+/// `DELETE /hub/api/broker/halts/{launch}`: it may send again.
+pub(in crate::http) async fn allow(
+    State(state): State<HubState>,
+    caller: ApiCaller,
+    Path(launch): Path<String>,
+) -> Result<Response, Failure> {
+    set_halt(&state, &caller, &launch, false).await
+}
+
+async fn set_halt(
+    state: &HubState,
+    caller: &ApiCaller,
+    launch: &str,
+    halt: bool,
+) -> Result<Response, Failure> {
+    // No server's own token holds it: a notebook that was stopped does not allow itself again.
+    caller.require("delete:servers", Target::User(&caller.0.user.name))?;
+    if state
+        .store
+        .halt_broker(caller.0.user.id, launch, halt)
+        .await?
+    {
+        Ok(empty(StatusCode::NO_CONTENT))
+    } else {
+        Err(not_here())
     }
 }
 

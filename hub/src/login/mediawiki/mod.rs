@@ -184,6 +184,13 @@ impl Provider for Mediawiki {
         }
     }
 
+    fn paws_environment(&self, auth_state: &Value) -> Vec<(&'static str, SecretString)> {
+        match &self.language {
+            Language::Oauth1(oauth1) => oauth1.paws_environment(auth_state),
+            Language::Oauth2(_) => Vec::new(),
+        }
+    }
+
     fn runs_out(&self, auth_state: &Value, margin: Duration) -> bool {
         let expires_at = auth_state.get("expires_at").and_then(Value::as_i64);
         let margin = i64::try_from(margin.as_secs()).unwrap_or(i64::MAX);

@@ -119,6 +119,19 @@ impl Oauth1 {
             .map(SecretString::from)
     }
 
+    /// The four values that sign a request, as PAWS called them.
+    pub(super) fn paws_environment(&self, auth_state: &Value) -> Vec<(&'static str, SecretString)> {
+        let Ok(access) = access_token(auth_state) else {
+            return Vec::new();
+        };
+        vec![
+            ("CLIENT_ID", self.consumer.clone().into()),
+            ("CLIENT_SECRET", self.secret.clone()),
+            ("ACCESS_KEY", access.key.into()),
+            ("ACCESS_SECRET", access.secret),
+        ]
+    }
+
     /// The token that this sign-in began with, if the browser is back with it.
     fn request_token(&self, kept: &SecretString, query: &Query) -> Result<Token, LoginError> {
         let kept: Kept = super::kept(kept)?;
