@@ -1,13 +1,13 @@
 //! Puts the control plane together and runs it: `holt hub`, and what `holt down` and the supervisor need of it.
 
 mod broker;
+mod credentials;
 mod mounts;
 mod providers;
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use self::credentials::ServerCredentials;
 use crate::access::Revoke;
 use crate::background::{IsolationState, LockCheck, Passes};
 use crate::broker::Broker;
@@ -25,14 +26,13 @@ use crate::config::{self, Settings};
 use crate::engine::{self, Engine};
 use crate::error_chain;
 use crate::http::{HttpSettings, HubState};
-use crate::oauth_provider::{EnvInput, ServerClient};
 use crate::replicas::{Reached, Replicas};
 use crate::routes::Routes;
-use crate::servers::{Credentials, Parts, ServerRow, ServerSettings, Servers};
+use crate::servers::{Parts, ServerSettings, Servers};
 use crate::socket::SocketError;
 use crate::spawner::docker::{self, DockerSpawner};
 use crate::spawner::process::{ProcessSettings, ProcessSpawner};
-use crate::spawner::{IsolationReport, LaunchPlan, Meeting, Spawner};
+use crate::spawner::{IsolationReport, Meeting, Spawner};
 use crate::store::{Store, StoreError};
 
 /// How long tasks may take to end after the stop.
@@ -514,88 +514,6 @@ fn http_settings(settings: &Settings) -> HttpSettings {
         mount_users: mounts::users(settings),
         metrics_open: settings.hub.metrics_open,
         ..HttpSettings::default()
-    }
-}
-
-/// Tokens and OAuth clients for launches.
-struct ServerCredentials {
-    store: Store,
-    public_url: String,
-    default_url: String,
-    environment: BTreeMap<String, String>,
-    /// Seconds between a server's posts that it is used; none is its own default of five minutes.
-    activity_interval: Option<u64>,
-    /// `http://address:port` of the internal listener, once it is known. It changes only when the hub moves into a container or out.
-    internal_url: RwLock<String>,
-}
-
-impl ServerCredentials {
-    async fn new(settings: &Settings, store: &Store) -> Result<Self, StoreError> {
-        let credentials = Self {
-            store: store.clone(),
-            public_url: settings.public_url(),
-            default_url: settings.server.default_url.clone(),
-            environment: settings.server.environment.clone(),
-            // A kernel that works with no tab open must be heard of before its server counts as idle.
-            activity_interval: settings
-                .server
-                .idle_timeout
-                .map(|idle| (idle.as_secs() / 3).clamp(1, 300)),
-            internal_url: RwLock::default(),
-        };
-        if let Some(meeting) = kept_meeting(store).await? {
-            credentials.meet(&meeting);
-        }
-        Ok(credentials)
-    }
-
-    fn meet(&self, meeting: &Meeting) {
-        let mut url = self
-            .internal_url
-            .write()
-            .expect("nothing panics while it is held");
-        *url = format!("http://{}", meeting.listen);
-    }
-}
-
-#[async_trait]
-impl Credentials for ServerCredentials {
-    async fn issue(
-        &self,
-        server: &ServerRow,
-        plan: &LaunchPlan,
-    ) -> Result<BTreeMap<String, String>, StoreError> {
-        let secrets = crate::oauth_provider::register_client(
-            &self.store,
-            &ServerClient {
-                server_id: server.id,
-                launch: plan.launch.0.clone(),
-                user_id: server.user_id,
-                user_name: server.user.clone(),
-                server_name: server.name.clone(),
-            },
-        )
-        .await?;
-        let internal_url = self
-            .internal_url
-            .read()
-            .expect("nothing panics while it is held")
-            .clone();
-        Ok(crate::oauth_provider::environment(&EnvInput {
-            secrets: &secrets,
-            user_name: &server.user,
-            server_name: &server.name,
-            internal_url: &internal_url,
-            public_url: &self.public_url,
-            bind_host: "0.0.0.0",
-            port: plan.port,
-            memory_limit: plan.memory_bytes,
-            cpu_limit: plan.cpus,
-            activity_interval: self.activity_interval,
-            default_url: Some(&self.default_url),
-            root_dir: None,
-            extra: &self.environment,
-        }))
     }
 }
 

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::credentials::Credentials;
+use secrecy::ExposeSecret as _;
+
+use super::credentials::{Credential, Credentials};
 use super::*;
+use crate::login::provider::Outgoing;
 use crate::store::auth_states::AuthStateRow;
 
 use self::pretend::{PROVIDER, Pretend, person, sign_in};
@@ -132,8 +135,29 @@ pub(crate) mod pretend {
         user.id
     }
 
+    /// A broker whose provider is pretended, for other rooms.
+    pub(crate) struct Pretence {
+        pub(crate) broker: Broker,
+        sign_in: Arc<SignIn>,
+    }
+
+    impl Pretence {
+        pub(crate) fn new(store: &Store) -> Self {
+            let sign_in = sign_in(Arc::new(Pretend::default()), &Seal::new_key());
+            Self {
+                broker: broker(store, sign_in.clone()),
+                sign_in,
+            }
+        }
+
+        /// A user who has signed in.
+        pub(crate) async fn person(&self, store: &Store, name: &str) -> i64 {
+            person(store, &self.sign_in, name).await
+        }
+    }
+
     /// A broker for people of this provider.
-    pub(crate) fn broker(store: &Store, sign_in: Arc<SignIn>) -> Broker {
+    fn broker(store: &Store, sign_in: Arc<SignIn>) -> Broker {
         let settings = BrokerSettings {
             provider: PROVIDER.to_owned(),
             sites: Sites::new([Site::parse("wiki.example").expect("a site")]),

@@ -5,12 +5,11 @@ use std::net::IpAddr;
 use super::world::World;
 use super::*;
 use crate::broker::BrokerError;
-use crate::broker::tests::pretend::person;
 
 /// A world in which somebody who signed in by a wiki has a server; their number, their token, and where it works.
 async fn started() -> (World, i64, String, IpAddr) {
     let world = World::new(ServerSettings::default()).await;
-    let user = person(&world.store, &world.sign_in, "Ada").await;
+    let user = world.wikis.person(&world.store, "Ada").await;
     world.servers.start(user, "", None).await.unwrap();
     world.reaches(user, ServerState::Ready).await;
     let bundle = world.spawner.bundles.lock().unwrap()[0].clone();
@@ -41,25 +40,32 @@ fn is_nobodys<T>(answer: &Result<T, BrokerError>) -> bool {
 #[tokio::test]
 async fn a_token_works_from_its_launch_alone_and_no_longer_than_it_is_wished() {
     let (world, user, token, address) = started().await;
-    let caller = world.broker.caller(&token, Some(address)).await.unwrap();
+    let caller = world
+        .wikis
+        .broker
+        .caller(&token, Some(address))
+        .await
+        .unwrap();
     assert_eq!((caller.user_id, caller.user.as_str()), (user, "Ada"));
     let elsewhere: IpAddr = "172.30.0.9".parse().unwrap();
     for from in [Some(elsewhere), None] {
-        assert!(is_nobodys(&world.broker.caller(&token, from).await));
+        assert!(is_nobodys(&world.wikis.broker.caller(&token, from).await));
     }
-    for wrong in ["", "x", &"x".repeat(43), &crate::secret::hash(&token)] {
-        assert!(is_nobodys(&world.broker.caller(wrong, Some(address)).await));
+    for wrong in ["", "x", &"x".repeat(43), &token[1..]] {
+        assert!(is_nobodys(
+            &world.wikis.broker.caller(wrong, Some(address)).await
+        ));
     }
     // Wished to stop: before anything was done about it.
     *world.spawner.down.lock().unwrap() = true;
     world.servers.stop(user, "").await.unwrap();
     assert!(is_nobodys(
-        &world.broker.caller(&token, Some(address)).await
+        &world.wikis.broker.caller(&token, Some(address)).await
     ));
     // Wished to run again at once: that is another launch.
     world.servers.start(user, "", None).await.unwrap();
     assert!(is_nobodys(
-        &world.broker.caller(&token, Some(address)).await
+        &world.wikis.broker.caller(&token, Some(address)).await
     ));
     *world.spawner.down.lock().unwrap() = false;
 }
@@ -70,7 +76,7 @@ async fn a_lock_and_a_sign_out_everywhere_end_it_in_that_moment() {
     *world.spawner.down.lock().unwrap() = true;
     world.store.sign_out_everywhere(user).await.unwrap();
     assert!(is_nobodys(
-        &world.broker.caller(&token, Some(address)).await
+        &world.wikis.broker.caller(&token, Some(address)).await
     ));
 
     let (world, user, token, address) = started().await;
@@ -78,7 +84,7 @@ async fn a_lock_and_a_sign_out_everywhere_end_it_in_that_moment() {
     let identity = world.store.identities_of(user).await.unwrap().remove(0);
     world.store.put_out(&identity, "locked").await.unwrap();
     assert!(is_nobodys(
-        &world.broker.caller(&token, Some(address)).await
+        &world.wikis.broker.caller(&token, Some(address)).await
     ));
 }
 
@@ -99,12 +105,22 @@ async fn its_owner_halts_it_and_nobody_else() {
             .await
             .unwrap()
     );
-    world.broker.caller(&token, Some(address)).await.unwrap();
+    world
+        .wikis
+        .broker
+        .caller(&token, Some(address))
+        .await
+        .unwrap();
     assert!(world.store.halt_broker(user, &launch, true).await.unwrap());
-    let halted = world.broker.caller(&token, Some(address)).await;
+    let halted = world.wikis.broker.caller(&token, Some(address)).await;
     assert!(matches!(halted, Err(BrokerError::Halted)));
     assert!(world.store.halt_broker(user, &launch, false).await.unwrap());
-    world.broker.caller(&token, Some(address)).await.unwrap();
+    world
+        .wikis
+        .broker
+        .caller(&token, Some(address))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

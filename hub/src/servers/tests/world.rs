@@ -15,11 +15,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::broker::Broker;
-use crate::broker::tests::pretend::{Pretend, broker, sign_in};
-use crate::login::sign_in::SignIn;
+use crate::broker::tests::pretend::Pretence;
 use crate::replicas::Reached;
-use crate::secret::seal::Seal;
 use crate::servers::*;
 use crate::spawner::{Event, Found, Image, IsolationReport, Meeting, Seen, SpawnerError, Usage};
 
@@ -217,8 +214,7 @@ impl Credentials for NoCredentials {
 pub(super) struct World {
     pub(super) store: Store,
     /// Gives tokens to those who signed in by its provider.
-    pub(super) broker: Broker,
-    pub(super) sign_in: Arc<SignIn>,
+    pub(super) wikis: Pretence,
     pub(super) servers: Servers,
     pub(super) spawner: Arc<FakeSpawner>,
     pub(super) user: i64,
@@ -293,15 +289,14 @@ impl World {
         });
         let routes = Routes::new(store.clone(), socket);
         tasks.spawn(routes.clone().run(stop.clone()));
-        let sign_in = sign_in(Arc::new(Pretend::default()), &Seal::new_key());
-        let broker = broker(&store, sign_in.clone());
-        broker.meet("http://172.30.0.1:8081");
+        let wikis = Pretence::new(&store);
+        wikis.broker.meet("http://172.30.0.1:8081");
         let servers = Servers::new(Parts {
             store: store.clone(),
             spawner: spawner.clone(),
             routes,
             replicas,
-            broker: Some(broker.clone()),
+            broker: Some(wikis.broker.clone()),
             credentials: Arc::new(NoCredentials),
             settings,
             owner: "hub#1".into(),
@@ -311,8 +306,7 @@ impl World {
         Self {
             store,
             servers,
-            broker,
-            sign_in,
+            wikis,
             spawner,
             user,
             stop,
