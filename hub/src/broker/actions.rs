@@ -83,8 +83,13 @@ impl Entry {
         self.end(Outcome::Answered, status, code);
     }
 
-    /// There is no answer.
+    /// There is no answer. What came too fast is counted and not written down, so that a flood pushes nobody's rows away.
     pub(super) fn failed(mut self, error: &BrokerError) {
+        if let BrokerError::TooMany(_) = error {
+            self.action = None;
+            metrics::counter!(BROKER_REQUESTS, "outcome" => error.outcome().word()).increment(1);
+            return;
+        }
         self.end(error.outcome(), 0, error.word());
     }
 

@@ -31,7 +31,7 @@ use http::HeaderMap;
 use hyper::body::Body;
 use reqwest::redirect::Policy;
 use secrecy::ExposeSecret as _;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
@@ -56,6 +56,10 @@ use crate::store::{Store, StoreError};
 
 /// The largest form: it is read whole, since it is signed.
 const FORM_BYTES: usize = 16 << 20;
+/// Memory that all forms under way may take, in KiB.
+const FORMS_KIB: usize = 512 << 10;
+/// How long a form waits for memory.
+const FORMS_PATIENCE: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(10);
 /// Shorter than wikis keep a resting connection, so that a request hardly ever meets one that ends.
 const RESTING: Duration = Duration::from_secs(4);
@@ -112,6 +116,7 @@ struct Inner {
     credentials: Credentials,
     client: reqwest::Client,
     turns: Turns,
+    forms: Semaphore,
     actions: Actions,
     /// Taken by the task that writes.
     written: Mutex<Option<mpsc::Receiver<WikiAction>>>,
@@ -164,6 +169,7 @@ impl Broker {
                 settings,
                 credentials,
                 client,
+                forms: Semaphore::new(FORMS_KIB),
                 actions,
                 written: Mutex::new(Some(written)),
                 met: RwLock::default(),
@@ -302,6 +308,20 @@ impl Broker {
         }
     }
 
+    /// A place in memory for a form of this length.
+    async fn memory(&self, length: Option<u64>) -> Result<SemaphorePermit<'_>, BrokerError> {
+        let most = FORM_BYTES as u64;
+        let kib = length.unwrap_or(most).min(most) / 1024 + 1;
+        let place = self
+            .inner
+            .forms
+            .acquire_many(u32::try_from(kib).unwrap_or(u32::MAX));
+        match tokio::time::timeout(FORMS_PATIENCE, place).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(BrokerError::TooMany(5)),
+        }
+    }
+
     async fn carry<B>(
         &self,
         caller: &BrokerCaller,
@@ -313,11 +333,12 @@ impl Broker {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let settings = &self.inner.settings;
+        // What is refused counts too: a flood of it is a flood.
+        let turn = self.inner.turns.take(caller.user_id).await?;
         let target = settings.sites.target(asked.url)?;
         entry.is_for(&target.host, "");
         let method = request::method(asked.method, &target.door)?;
         let headers = request::headers(asked.headers, &settings.user_agent, &caller.user)?;
-        let turn = self.inner.turns.take(caller.user_id).await?;
         let kind = request::body_kind(asked.headers, body.is_end_stream());
         if body.size_hint().lower() > settings.body_bytes {
             return Err(Bad::TooLarge.into());
@@ -326,6 +347,11 @@ impl Broker {
             BodyKind::Empty => 0,
             BodyKind::Form => FORM_BYTES + 1,
             BodyKind::Multipart | BodyKind::Other => request::PEEK,
+        };
+        // All users' together: they are read whole.
+        let _memory = match kind {
+            BodyKind::Form => Some(self.memory(body.size_hint().exact()).await?),
+            BodyKind::Empty | BodyKind::Multipart | BodyKind::Other => None,
         };
         let (begun, is_over) = match kind {
             BodyKind::Empty => (Bytes::new(), true),
