@@ -3,6 +3,7 @@
 //! Every mistake is reported at once, each with its place, its reason and its fix.
 //! The settings themselves stand in [`section`]; rules between several of them stand here.
 
+mod broker;
 mod data_dir;
 mod mount_sources;
 mod mounts;
@@ -26,11 +27,11 @@ pub(crate) use mount_sources::lie_in_each_other;
 pub use mounts::{Entry, Folder, folders};
 pub use problem::{Place, Problem};
 pub use section::{
-    AccessSettings, AuthStateSettings, Callback, DockerSettings, GroupSettings, HomeKind, HomePath,
-    HubSettings, Isolation, LocalLogin, LockCheckSettings, LogFormat, LogSettings, MountSettings,
-    NodeSettings, Protocol, ProviderKind, ProviderSettings, ProxySettings, ReplicaClientTls,
-    ReplicaMap, ReplicaSectionSettings, ReplicaTls, ReplicasSettings, ServerSettings, Signature,
-    SpawnerKind, SpawnerSettings,
+    AccessSettings, AuthStateSettings, BrokerSettings, Callback, DockerSettings, GroupSettings,
+    HomeKind, HomePath, HubSettings, Isolation, LocalLogin, LockCheckSettings, LogFormat,
+    LogSettings, MountSettings, NodeSettings, Protocol, ProviderKind, ProviderSettings,
+    ProxySettings, ReplicaClientTls, ReplicaMap, ReplicaSectionSettings, ReplicaTls,
+    ReplicasSettings, ServerSettings, Signature, SpawnerKind, SpawnerSettings,
 };
 use written::{Written, whole_key};
 
@@ -81,6 +82,8 @@ pub struct Settings {
     pub replicas: ReplicasSettings,
     /// `[replica_section.<name>]`, in the order of their names.
     pub replica_sections: Vec<(String, ReplicaSectionSettings)>,
+    /// `[broker]`.
+    pub broker: BrokerSettings,
     /// `[node]`.
     pub node: NodeSettings,
     /// `[group.<name>]`, in the order of their names.
@@ -143,6 +146,7 @@ impl Settings {
             replica_sections,
             replicas: ReplicasSettings::read(&mut written),
             providers,
+            broker: BrokerSettings::read(&mut written),
             node: NodeSettings::read(&mut written),
             access: AccessSettings::read(&mut written),
             lock_check: LockCheckSettings::read(&mut written),
@@ -167,6 +171,7 @@ impl Settings {
     /// The rules between settings, and limits that a kind of value cannot know.
     fn check_rules(&self, written: &mut Written<'_>) {
         self.check_providers(written);
+        self.check_broker(written);
         self.check_replicas(written);
         self.check_mounts(written);
         let mut refuse = |section: &'static str, key: &'static str, reason: String, fix: &str| {

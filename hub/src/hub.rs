@@ -1,12 +1,13 @@
 //! Puts the control plane together and runs it: `holt hub`, and what `holt down` and the supervisor need of it.
 
+mod broker;
+mod credentials;
 mod mounts;
 mod providers;
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -17,20 +18,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use self::credentials::ServerCredentials;
 use crate::access::Revoke;
 use crate::background::{IsolationState, LockCheck, Passes};
+use crate::broker::Broker;
 use crate::config::{self, Settings};
 use crate::engine::{self, Engine};
 use crate::error_chain;
 use crate::http::{HttpSettings, HubState};
-use crate::oauth_provider::{EnvInput, ServerClient};
 use crate::replicas::{Reached, Replicas};
 use crate::routes::Routes;
-use crate::servers::{Credentials, Parts, ServerRow, ServerSettings, Servers};
+use crate::servers::{Parts, ServerSettings, Servers};
 use crate::socket::SocketError;
 use crate::spawner::docker::{self, DockerSpawner};
 use crate::spawner::process::{ProcessSettings, ProcessSpawner};
-use crate::spawner::{IsolationReport, LaunchPlan, Meeting, Spawner};
+use crate::spawner::{IsolationReport, Meeting, Spawner};
 use crate::store::{Store, StoreError};
 
 /// How long tasks may take to end after the stop.
@@ -62,11 +64,15 @@ pub async fn run(
     let routes = Routes::new(store.clone(), settings.data_dir.proxy_socket());
     let replicas = replicas(settings, &store).await?;
     let credentials = Arc::new(ServerCredentials::new(settings, &store).await?);
+    let sign_in = Arc::new(providers::sign_in(settings)?);
+    let revoke: Arc<dyn Revoke> = Arc::new(RoutesRevoke(routes.clone()));
+    let broker = broker::broker(settings, &store, sign_in.clone(), revoke.clone(), &tasks)?;
     let servers = Servers::new(Parts {
         store: store.clone(),
         spawner: spawner.clone(),
         routes: routes.clone(),
         replicas: replicas.clone(),
+        broker: broker.clone(),
         credentials: credentials.clone(),
         settings: server_settings(settings),
         owner: format!(
@@ -76,8 +82,9 @@ pub async fn run(
         ),
     });
     let isolation = IsolationState::default();
-    let sign_in = Arc::new(providers::sign_in(settings)?);
-    let revoke: Arc<dyn Revoke> = Arc::new(RoutesRevoke(routes.clone()));
+    if let (Some(broker), Some(meeting)) = (&broker, kept_meeting(&store).await?) {
+        broker.meet(&format!("http://{}", meeting.listen));
+    }
     let address = format!("unix:{}", socket.display());
     store.register_hub(&name, &address).await?;
 
@@ -89,6 +96,7 @@ pub async fn run(
         Met {
             credentials: credentials.clone(),
             replicas: replicas.clone(),
+            broker: broker.clone(),
         },
         isolation.clone(),
         stop.clone(),
@@ -96,6 +104,9 @@ pub async fn run(
     tasks.spawn(routes.clone().run(stop.clone()));
     if let Some(replicas) = replicas.clone() {
         tasks.spawn(replicas.run(stop.clone()));
+    }
+    if let Some(broker) = broker.clone() {
+        tasks.spawn(broker.run(stop.clone()));
     }
     tasks.spawn(servers.clone().run(tasks.clone(), stop.clone()));
     Passes {
@@ -124,6 +135,7 @@ pub async fn run(
         sign_in,
         revoke,
         replicas,
+        broker,
         metrics,
         stop.clone(),
     )
@@ -144,7 +156,9 @@ pub async fn run(
 /// What is wrong with files that the settings name, each in one line.
 #[must_use]
 pub fn mistakes(settings: &Settings) -> Vec<String> {
-    providers::mistakes(settings)
+    let mut mistakes = providers::mistakes(settings);
+    mistakes.extend(broker::mistakes(settings));
+    mistakes
 }
 
 /// Stops every notebook server and waits until nothing of them is left, at most for `deadline`. Returns how many are left.
@@ -172,6 +186,7 @@ pub async fn stop_all(
             spawner,
             routes: routes.clone(),
             replicas: replicas(settings, &store).await?,
+            broker: None,
             credentials: Arc::new(ServerCredentials::new(settings, &store).await?),
             settings: server_settings(settings),
             owner: format!("down#{}", std::process::id()),
@@ -290,6 +305,9 @@ async fn prepare_once(store: &Store, spawner: &dyn Spawner, met: &Met) -> anyhow
     if let Some(replicas) = &met.replicas {
         replicas.meet(meeting.listen.ip());
     }
+    if let Some(broker) = &met.broker {
+        broker.meet(&format!("http://{}", meeting.listen));
+    }
     Ok(())
 }
 
@@ -297,6 +315,7 @@ async fn prepare_once(store: &Store, spawner: &dyn Spawner, met: &Met) -> anyhow
 struct Met {
     credentials: Arc<ServerCredentials>,
     replicas: Option<Replicas>,
+    broker: Option<Broker>,
 }
 
 /// The way to the replica gateway, where the settings have one.
@@ -495,88 +514,6 @@ fn http_settings(settings: &Settings) -> HttpSettings {
         mount_users: mounts::users(settings),
         metrics_open: settings.hub.metrics_open,
         ..HttpSettings::default()
-    }
-}
-
-/// Tokens and OAuth clients for launches.
-struct ServerCredentials {
-    store: Store,
-    public_url: String,
-    default_url: String,
-    environment: BTreeMap<String, String>,
-    /// Seconds between a server's posts that it is used; none is its own default of five minutes.
-    activity_interval: Option<u64>,
-    /// `http://address:port` of the internal listener, once it is known. It changes only when the hub moves into a container or out.
-    internal_url: RwLock<String>,
-}
-
-impl ServerCredentials {
-    async fn new(settings: &Settings, store: &Store) -> Result<Self, StoreError> {
-        let credentials = Self {
-            store: store.clone(),
-            public_url: settings.public_url(),
-            default_url: settings.server.default_url.clone(),
-            environment: settings.server.environment.clone(),
-            // A kernel that works with no tab open must be heard of before its server counts as idle.
-            activity_interval: settings
-                .server
-                .idle_timeout
-                .map(|idle| (idle.as_secs() / 3).clamp(1, 300)),
-            internal_url: RwLock::default(),
-        };
-        if let Some(meeting) = kept_meeting(store).await? {
-            credentials.meet(&meeting);
-        }
-        Ok(credentials)
-    }
-
-    fn meet(&self, meeting: &Meeting) {
-        let mut url = self
-            .internal_url
-            .write()
-            .expect("nothing panics while it is held");
-        *url = format!("http://{}", meeting.listen);
-    }
-}
-
-#[async_trait]
-impl Credentials for ServerCredentials {
-    async fn issue(
-        &self,
-        server: &ServerRow,
-        plan: &LaunchPlan,
-    ) -> Result<BTreeMap<String, String>, StoreError> {
-        let secrets = crate::oauth_provider::register_client(
-            &self.store,
-            &ServerClient {
-                server_id: server.id,
-                launch: plan.launch.0.clone(),
-                user_id: server.user_id,
-                user_name: server.user.clone(),
-                server_name: server.name.clone(),
-            },
-        )
-        .await?;
-        let internal_url = self
-            .internal_url
-            .read()
-            .expect("nothing panics while it is held")
-            .clone();
-        Ok(crate::oauth_provider::environment(&EnvInput {
-            secrets: &secrets,
-            user_name: &server.user,
-            server_name: &server.name,
-            internal_url: &internal_url,
-            public_url: &self.public_url,
-            bind_host: "0.0.0.0",
-            port: plan.port,
-            memory_limit: plan.memory_bytes,
-            cpu_limit: plan.cpus,
-            activity_interval: self.activity_interval,
-            default_url: Some(&self.default_url),
-            root_dir: None,
-            extra: &self.environment,
-        }))
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod background;
+pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod dumps;

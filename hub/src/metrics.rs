@@ -50,6 +50,13 @@ pub const ISOLATION_WEAK: &str = "holt_isolation_weak_ways";
 /// Whether the replica gateway answered when last asked: 0 or 1. Absent where there is none.
 pub const REPLICA_GATEWAY_UP: &str = "holt_replica_gateway_up";
 
+/// Requests to wikis on people's behalf, by `outcome`: `answered`, `not-sent`, `unknown`.
+pub const BROKER_REQUESTS: &str = "holt_broker_requests_total";
+/// How long such a request took until its answer began, in seconds.
+pub const BROKER_REQUEST_SECONDS: &str = "holt_broker_request_duration_seconds";
+/// Such requests that could not be written down for their owner's page.
+pub const BROKER_LOST_ACTIONS: &str = "holt_broker_lost_actions_total";
+
 const SECONDS: [f64; 12] = [
     0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
@@ -107,6 +114,19 @@ fn describe() {
     describe_counter!(DEATHS, "Servers that ended by themselves");
     describe_gauge!(ENGINE_UP, "Whether the container engine answered");
     describe_gauge!(REPLICA_GATEWAY_UP, "Whether the replica gateway answered");
+    describe_counter!(
+        BROKER_REQUESTS,
+        "Requests to wikis on people's behalf, by outcome"
+    );
+    describe_histogram!(
+        BROKER_REQUEST_SECONDS,
+        Unit::Seconds,
+        "How long requests to wikis took until their answer began"
+    );
+    describe_counter!(
+        BROKER_LOST_ACTIONS,
+        "Requests to wikis that could not be written down"
+    );
     describe_gauge!(NODE_UP, "Whether `holt node` looks after its mounts");
     describe_gauge!(MOUNT_UP, "Whether a mount is there and answers");
     describe_gauge!(

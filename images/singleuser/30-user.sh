@@ -18,9 +18,11 @@ install -m 0644 -o 52771 -g 52771 jupyter_server_config.json /opt/venv/etc/jupyt
 install -d -m 0755 -o 52771 -g 52771 /opt/venv/etc/jupyter/labconfig
 install -m 0644 -o 52771 -g 52771 page_config.json /opt/venv/etc/jupyter/labconfig/page_config.json
 site=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-install -m 0644 -o 52771 -g 52771 holt_quick.py holt_quick.pth "$site/"
-PYTHONDONTWRITEBYTECODE=1 /opt/venv/bin/python -X no_debug_ranges -m compileall -q -f --invalidation-mode unchecked-hash "$site/holt_quick.py"
-chown 52771:52771 "$site"/__pycache__/holt_quick.*
+install -m 0644 -o 52771 -g 52771 holt_quick.py holt_quick.pth holt_broker.py "$site/"
+PYTHONDONTWRITEBYTECODE=1 /opt/venv/bin/python -X no_debug_ranges -m compileall -q -f --invalidation-mode unchecked-hash "$site/holt_quick.py" "$site/holt_broker.py"
+chown 52771:52771 "$site"/__pycache__/holt_quick.* "$site"/__pycache__/holt_broker.*
+install -d -m 0755 /usr/local/share/holt/examples
+install -m 0644 wiki.ipynb /usr/local/share/holt/examples/wiki.ipynb
 install -m 0644 bash.bashrc /etc/bash.bashrc
 install -m 0644 profile.sh /etc/profile.d/holt.sh
 install -m 0755 holt-start /usr/local/bin/holt-start

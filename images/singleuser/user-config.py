@@ -7,6 +7,14 @@ mylang = "test"
 if _os.environ.get("JUPYTERHUB_USER"):
     usernames["*"]["*"] = _os.environ["JUPYTERHUB_USER"]
 
+# Wikis: as the person who signed in, by the hub, for every family and language that it knows. Nothing secret is here.
+# `authenticate.pop("en.wikipedia.org")` in ~/user-config.py lets pywikibot sign in there by itself, for a second account.
+if _os.environ.get("HOLT_BROKER_URL"):
+    import holt_broker as _holt_broker
+
+    _holt_broker.configure(globals())
+    del _holt_broker
+
 # The replicas, for `-mysqlquery` and pywikibot's MySQL generators.
 if _os.environ.get("MYSQL_HOST"):
     db_hostname_format = _os.environ["MYSQL_HOST"]

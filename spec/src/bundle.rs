@@ -23,6 +23,16 @@ pub const REPLICA_FILE: &str = "/run/holt/replica.my.cnf";
 /// Names in the home that the starter leads to [`REPLICA_FILE`] when a bundle has it. What a person has under such a name stays.
 pub const REPLICA_LINKS: [&str; 2] = [".my.cnf", "replica.my.cnf"];
 
+/// The file with the token that the broker knows a launch by.
+pub const BROKER_TOKEN_FILE: &str = "/run/holt/broker/token";
+/// The file that names the account and the wikis that the broker sends requests to: `{"user": ..., "sites": [{"origin", "api", "rest"}]}`.
+pub const BROKER_SITES_FILE: &str = "/run/holt/broker/sites.json";
+
+/// The header in which the hub tells a notebook what became of a request to a wiki: [`OUTCOMES`].
+pub const OUTCOME_HEADER: &str = "holt-outcome";
+/// The wiki answered; it certainly heard nothing; it may have carried it out.
+pub const OUTCOMES: [&str; 3] = ["answered", "not-sent", "unknown"];
+
 /// What a launch is given. `Debug` does not show it: all of it may be secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

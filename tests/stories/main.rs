@@ -3,6 +3,7 @@
 //! One hub each, one after another (`--test-threads=1`): they share a machine and its engine.
 
 mod bad_input;
+mod broker;
 mod browser;
 mod crash;
 mod dumps;

@@ -21,6 +21,8 @@ use crate::store::auth_states::AuthStateRow;
 
 /// How the interval is parted: in each part so many are tried as are due.
 const PARTS: u32 = 10;
+/// How long the turn to renew one may be held: longer than a provider is waited for.
+pub(crate) const RENEWAL: Duration = Duration::from_secs(90);
 /// Tried in one part.
 const MOST: u32 = 500;
 
@@ -136,13 +138,23 @@ async fn renew_one(
     else {
         return Ok(Outcome::Left);
     };
-    match registered.provider.renew(&kept).await {
+    // A request on its owner's behalf may be having it renewed.
+    let Some(turn) = passes.store.begin_renewal(&row, RENEWAL).await? else {
+        return Ok(Outcome::Left);
+    };
+    let outcome = registered.provider.renew(&kept).await;
+    let renewed = match &outcome {
+        Ok(Some(renewed)) => Some(seal.seal(&owner, &renewed.to_string())),
+        _ => None,
+    };
+    let account = (row.issuer.as_str(), row.sub.as_str());
+    passes
+        .store
+        .end_renewal(account, turn, renewed.as_ref())
+        .await?;
+    match outcome {
         Ok(None) => Ok(Outcome::Left),
-        Ok(Some(renewed)) => {
-            let sealed = seal.seal(&owner, &renewed.to_string());
-            passes.store.reseal_auth_state(&row, &sealed).await?;
-            Ok(Outcome::Renewed)
-        }
+        Ok(Some(_)) => Ok(Outcome::Renewed),
         Err(LoginError::Over) => {
             let ended = passes.store.drop_auth_state(&row, &registered.name).await?;
             let Some(ended) = ended else {

@@ -363,6 +363,30 @@ section! {
 }
 
 section! {
+    /// `[broker]`: requests to wikis on a person's behalf, from their notebooks.
+    BrokerSettings = "broker" {
+        /// Whose consumer acts: the name of a `[provider.<name>]` of kind mediawiki. None is off. What people allow it at sign-in is what their notebooks can do.
+        provider: Option<String> = "",
+        /// Wikis that may be called: hosts, or addresses of `api.php`. Neither these nor `sites_file` is the provider's own wiki alone.
+        sites: Vec<String> = "[]",
+        /// A file with more of them: one a line, or what `api.php?action=sitematrix&format=json` of a wiki answers.
+        sites_file: Option<PathBuf> = "",
+        /// Requests a second that one user may send for long; who is faster waits.
+        requests_per_second: u32 = "20",
+        /// Requests that one user may send at once before that counts.
+        burst: u32 = "100",
+        /// Requests of one user that may be under way at once.
+        concurrent: u32 = "10",
+        /// The largest body of one request.
+        body_limit: Size = "256MiB",
+        /// How long a wiki may take to answer.
+        timeout: Duration = "3m",
+        /// Whether notebooks also hold the credentials themselves, in `CLIENT_ID`, `CLIENT_SECRET`, `ACCESS_KEY`, `ACCESS_SECRET` and `USER`, as on PAWS: for programs that sign by themselves, by OAuth 1.0a. `holt check` says what that exposes.
+        paws_environment: bool = "false",
+    }
+}
+
+section! {
     /// `[node]`: how mounts are watched and healed by `holt node`.
     NodeSettings = "node" {
         /// The directory that the mounts are below; none is `mounts` in the data directory. It becomes a mount point that is shared with containers.

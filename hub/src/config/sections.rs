@@ -1,9 +1,9 @@
 //! The table of all sections, which reads the file and the environment, makes the reference and finds unknown keys.
 
 use super::section::{
-    AccessSettings, AuthStateSettings, DockerSettings, Field, GroupSettings, HubSettings,
-    LockCheckSettings, LogSettings, MountSettings, NodeSettings, ProviderSettings, ProxySettings,
-    ReplicaSectionSettings, ReplicasSettings, ServerSettings, SpawnerSettings,
+    AccessSettings, AuthStateSettings, BrokerSettings, DockerSettings, Field, GroupSettings,
+    HubSettings, LockCheckSettings, LogSettings, MountSettings, NodeSettings, ProviderSettings,
+    ProxySettings, ReplicaSectionSettings, ReplicasSettings, ServerSettings, SpawnerSettings,
 };
 
 /// A section with its heading for the reference.
@@ -86,6 +86,12 @@ pub(super) const SECTIONS: &[Section] = &[
         about: "Replica servers that have the same wikis; `<name>` is the section's, such as `s1`.",
         fields: ReplicaSectionSettings::FIELDS,
         is_named: true,
+    },
+    Section {
+        name: "broker",
+        about: "Requests to wikis on a person's behalf, from their notebooks; no credential enters a notebook. It is on once a provider is named.",
+        fields: BrokerSettings::FIELDS,
+        is_named: false,
     },
     Section {
         name: "node",

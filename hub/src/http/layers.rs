@@ -11,6 +11,8 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
+use holt_spec::bundle::OUTCOME_HEADER;
+
 use super::HubState;
 use super::error::Failure;
 use super::pages;
@@ -147,6 +149,8 @@ pub(super) async fn render_failures(
     let status = response.status();
     let failure = match response.extensions().get::<Failure>() {
         Some(failure) => failure.clone(),
+        // What a wiki says is brought as it is.
+        None if response.headers().contains_key(OUTCOME_HEADER) => return response,
         None if is_bare_failure(&response) => from_status(status),
         None => return response,
     };

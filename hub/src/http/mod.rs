@@ -31,6 +31,7 @@ pub use self::serve::serve;
 pub use self::settings::HttpSettings;
 use crate::access::Revoke;
 use crate::access::xsrf::Xsrf;
+use crate::broker::Broker;
 use crate::login::sign_in::SignIn;
 use crate::replicas::Replicas;
 use crate::secret;
@@ -48,6 +49,7 @@ pub struct HubState {
     pub(crate) sign_in: Arc<SignIn>,
     pub(crate) revoke: Arc<dyn Revoke>,
     pub(crate) replicas: Option<Replicas>,
+    pub(crate) broker: Option<Broker>,
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(crate) xsrf: Xsrf,
     pub(crate) stop: CancellationToken,
@@ -69,6 +71,7 @@ impl HubState {
         sign_in: Arc<SignIn>,
         revoke: Arc<dyn Revoke>,
         replicas: Option<Replicas>,
+        broker: Option<Broker>,
         metrics: Option<PrometheusHandle>,
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
@@ -83,6 +86,7 @@ impl HubState {
             sign_in,
             revoke,
             replicas,
+            broker,
             metrics,
             stop,
         })
@@ -102,6 +106,8 @@ pub fn router(state: HubState) -> Router {
             layers::Turns::new(),
             layers::limit_number,
         ))
+        // Requests to wikis are large, long and many: they have bounds of their own, in their room.
+        .merge(router::broker())
         // A bug in one request is that request's alone.
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(
             layers::answer_panic,

@@ -1,15 +1,15 @@
 //! Every URL of the hub on one page.
 
 use axum::Router;
-use axum::routing::{any, delete, get, options, post};
+use axum::routing::{any, delete, get, options, post, put};
 
 use super::HubState;
 use super::api::{
-    activity, hub, oauth, progress, replicas as replicas_api, servers, tokens, users,
+    activity, broker, hub, oauth, progress, replicas as replicas_api, servers, tokens, users,
 };
 use super::pages::{
     admin, admin_users, assets, errors, health, home, link, login, not_running, password, provider,
-    replicas, sessions, spawn, visit, welcome,
+    replicas, sessions, spawn, visit, welcome, wiki,
 };
 
 pub(super) fn routes() -> Router<HubState> {
@@ -18,6 +18,11 @@ pub(super) fn routes() -> Router<HubState> {
         .merge(admin_pages())
         .merge(api())
         .merge(machinery())
+}
+
+/// What notebooks send to wikis, outside the bounds of the other URLs.
+pub(super) fn broker() -> Router<HubState> {
+    Router::new().route("/hub/api/broker", post(broker::send))
 }
 
 fn pages() -> Router<HubState> {
@@ -37,6 +42,9 @@ fn pages() -> Router<HubState> {
         .route("/hub/sessions/{id}/end", post(sessions::end))
         .route("/hub/replicas", get(replicas::show))
         .route("/hub/replicas/statements/{id}/stop", post(replicas::stop))
+        .route("/hub/wiki", get(wiki::show))
+        .route("/hub/wiki/{launch}/stop", post(wiki::stop))
+        .route("/hub/wiki/{launch}/allow", post(wiki::allow))
         .route("/hub/link/{token}", get(link::open).post(link::submit))
         .route("/hub/welcome", get(welcome::show).post(welcome::submit))
         .route("/hub/password", get(password::show).post(password::submit))
@@ -151,6 +159,16 @@ fn api() -> Router<HubState> {
         .route(
             "/hub/api/replicas/statements/{id}",
             delete(replicas_api::delete).options(hub::options),
+        )
+        .route(
+            "/hub/api/broker/requests",
+            get(broker::list).options(hub::options),
+        )
+        .route(
+            "/hub/api/broker/halts/{launch}",
+            put(broker::halt)
+                .delete(broker::allow)
+                .options(hub::options),
         )
         .route(
             "/hub/api/oauth2/authorize",

@@ -152,7 +152,7 @@ fn beside(url: &Url, file: &str) -> Option<Url> {
 }
 
 /// `Holt/<version> (<contact>)`, as the operators of wikis ask for.
-fn user_agent(settings: &Settings) -> String {
+pub(super) fn user_agent(settings: &Settings) -> String {
     let contact = settings
         .hub
         .contact

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::SecretString;
 use serde_json::Value;
+use url::Url;
 
 /// Fields of a callback's query, in order.
 pub type Query = [(String, String)];
@@ -56,10 +57,55 @@ pub trait Provider: Send + Sync {
         Ok(None)
     }
 
+    /// What goes into `Authorization` when one request is sent there as the owner of this auth state. Each attempt needs another one.
+    ///
+    /// # Errors
+    /// [`LoginError::Over`] when there is nothing to authorise with, so the person has to sign in again; [`LoginError::Operator`] where
+    /// nobody can act by this provider.
+    fn authorize(
+        &self,
+        auth_state: &Value,
+        request: &Outgoing<'_>,
+    ) -> Result<SecretString, LoginError> {
+        let _ = (auth_state, request);
+        Err(LoginError::Operator {
+            reason: "nobody can act by this provider".to_owned(),
+        })
+    }
+
+    /// What PAWS put into the environment of every notebook: the consumer's key and secret, and its owner's, under PAWS's names. Nothing
+    /// where requests are authorised in another way.
+    fn paws_environment(&self, auth_state: &Value) -> Vec<(&'static str, SecretString)> {
+        let _ = auth_state;
+        Vec::new()
+    }
+
+    /// Whether an auth state runs out within `margin`, so that [`Provider::renew`] should come first.
+    fn runs_out(&self, auth_state: &Value, margin: Duration) -> bool {
+        let _ = (auth_state, margin);
+        false
+    }
+
+    /// Whether what an auth state gives can be renewed: a refusal may then mean that it ran out.
+    fn can_renew(&self) -> bool {
+        false
+    }
+
     /// Whether [`Provider::standing`] can tell.
     fn tells_standing(&self) -> bool {
         false
     }
+}
+
+/// A request as a provider authorises it.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// `GET`, `POST`, ...
+    pub method: &'a str,
+    /// The address as the public calls it, with its query.
+    pub url: &'a Url,
+    /// The fields of a form in the body, in order; none where the body is no form.
+    pub form: &'a [(String, String)],
 }
 
 /// A sign-in that has begun.

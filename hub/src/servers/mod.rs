@@ -24,6 +24,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 pub use self::settings::{MountUsers, ServerSettings};
+use crate::broker::Broker;
 use crate::replicas::Replicas;
 use crate::routes::Routes;
 use crate::spawner::{Image, LaunchId, LaunchPlan, Progress, ProgressSink, Spawner, SpawnerError};
@@ -87,6 +88,8 @@ pub struct Parts {
     pub routes: Routes,
     /// The way to the replica gateway, where there is one.
     pub replicas: Option<Replicas>,
+    /// The way to wikis on people's behalf, where there is one.
+    pub broker: Option<Broker>,
     /// What launches identify themselves with.
     pub credentials: Arc<dyn Credentials>,
     /// Limits and times.

@@ -288,12 +288,18 @@ async fn bundle(
         Some(replicas) => replicas.give(lease, server, launch).await?,
         None => Given::default(),
     };
+    let mut files = given.files;
     env.extend(given.env);
+    if let Some(broker) = &parts.broker {
+        let given = broker.give(lease, server, launch).await?;
+        env.extend(given.env);
+        files.extend(given.files);
+    }
     env.extend(parts.settings.environment.clone());
     Ok(Bundle {
         launch: launch.id.0.clone(),
         env,
-        files: given.files,
+        files,
         command: Vec::new(),
     })
 }

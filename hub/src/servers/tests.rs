@@ -1,5 +1,6 @@
 //! The life of servers over a real store, with an engine that fails where it is told to and a proxy that says yes.
 
+mod broker;
 mod replicas;
 mod world;
 

@@ -43,7 +43,7 @@ impl Store {
         sqlx::query(concat!(
             "INSERT INTO auth_states (issuer, sub, key_id, sealed, updated) VALUES (?1, ?2, ?3, ?4, ",
             now!(),
-            ") ON CONFLICT (issuer, sub) DO UPDATE SET key_id = ?3, sealed = ?4, updated = ",
+            ") ON CONFLICT (issuer, sub) DO UPDATE SET key_id = ?3, sealed = ?4, renewing = 0, updated = ",
             now!()
         ))
         .bind(issuer)

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
+use super::broker::{begin_broker_grant, end_broker_grant};
 use super::grants::{begin_grant, end_grant};
 use super::routes::raise_generation;
 use super::rows::{Phase, Wanted};
@@ -218,6 +219,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         begin_grant(&mut tx, launch, source).await?;
+        begin_broker_grant(&mut tx, launch, source).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -284,6 +286,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         end_grant(&mut tx, launch).await?;
+        end_broker_grant(&mut tx, launch).await?;
         let tokens = sqlx::query_scalar("DELETE FROM tokens WHERE launch = ? OR (kind = 'oauth' AND server_id = ?) RETURNING hash")
             .bind(&launch.0)
             .bind(lease.server_id)

@@ -6,6 +6,7 @@
 //! SQLite (WAL) is behind this door now; callers see no type of it but the opaque cause in [`StoreError`].
 
 pub mod auth_states;
+pub mod broker;
 pub mod grants;
 pub mod identities;
 pub mod launches;

@@ -122,6 +122,7 @@ impl TestHub {
             forgotten.clone(),
             replicas,
             None,
+            None,
             CancellationToken::new(),
         )
         .await?;

@@ -269,6 +269,15 @@ pub(crate) async fn forward_held(connection: &mut Connection, mut errand: Errand
     }
 }
 
+/// Whether a body may be more than is held.
+pub(crate) fn is_large(body: Framing) -> bool {
+    match body {
+        Framing::None => false,
+        Framing::Length(length) => length > HELD_BODY as u64,
+        Framing::Chunked | Framing::UntilClose => true,
+    }
+}
+
 /// Memory that a held body may come to, in KiB.
 fn kib(body: Framing) -> u32 {
     let most = (HELD_BODY / 1024) as u32;

@@ -6,7 +6,7 @@ use super::buffers::take_head;
 use super::connection::{After, Connection, Keep};
 use super::failure::{Failure, Kind};
 use super::fields::Field;
-use super::forward::{Errand, forward, forward_held};
+use super::forward::{Errand, forward, forward_held, is_large};
 use super::framing::Framing;
 use super::head::{Method, RequestHead, read_request, space};
 use super::headers::{Changes, write_request};
@@ -16,6 +16,9 @@ use super::respond::{self, Asked, Reader};
 use super::route::{self, Found, Place, Way};
 use super::{Client, Edge, Listener, STAND_IN_LOG};
 use crate::table::{Hash, TooManyCredentials, credentials};
+
+/// Where notebooks reach wikis.
+const BROKER: &str = "/hub/api/broker";
 
 /// Carries the request whose head is at the front of the inbox, and tells what becomes of the connection.
 pub(crate) async fn handle(connection: &mut Connection, length: usize) -> After {
@@ -147,8 +150,24 @@ fn decide_visit(
         }
         let way = Way::Hub(Arc::clone(&edge.live.now().hubs));
         record.routed(&way);
-        let errand = errand(edge, client, head, visit, way, None, Vec::new(), record);
-        return Ok(Decision::Hold(errand));
+        // What a notebook sends to a wiki may be larger than what can be held: it streams, and is told when no hub answers.
+        let held = !(visit.path == BROKER && is_large(visit.said.of_request()));
+        let errand = errand(
+            edge,
+            client,
+            head,
+            visit,
+            way,
+            None,
+            Vec::new(),
+            record,
+            held,
+        );
+        return Ok(if held {
+            Decision::Hold(errand)
+        } else {
+            Decision::Carry(errand)
+        });
     }
     if let Some(answer) = answer_here(edge, head, visit) {
         return Ok(answer);
@@ -188,6 +207,7 @@ fn decide_visit(
         cookies,
         credentials,
         record,
+        false,
     )))
 }
 
@@ -278,8 +298,8 @@ fn errand(
     cookies: Option<Vec<u8>>,
     credentials: Vec<Hash>,
     record: Record,
+    held: bool,
 ) -> Errand {
-    let held = client.listener == Listener::Internal;
     let changes = Changes {
         to: match &way {
             Way::Server(leaf, target) => Some((leaf, target)),

@@ -4,6 +4,7 @@ use super::accounts::{Account, Hidden, is_valid_name};
 use super::answer::Answer;
 use super::consumers::Consumer;
 use super::oauth1::{api_code, check_standing, verify};
+use super::pages;
 use super::php::{Json, Letters, Members};
 use super::refusal::Refusal;
 use super::request::Request;
@@ -59,10 +60,25 @@ pub(super) fn answer(state: &mut State, request: &Request) -> Answer {
     let writing = Writing {
         second: request.field("formatversion") == Some("2"),
     };
-    match request.field("meta") {
+    let meta = request.field("meta");
+    if meta == Some("globaluserinfo") && request.authorization().is_none() {
+        return global(state, request, writing);
+    }
+    let sub = match asker(state, request) {
+        Ok(sub) => sub,
+        Err((code, words)) => return writing.error(state, code, &words),
+    };
+    match meta {
         Some("globaluserinfo") => global(state, request, writing),
-        Some("userinfo") => own(state, request, writing),
-        _ => writing.error(state, "badvalue", "Unrecognized value for parameter."),
+        Some("userinfo")
+            if request.field("titles").or(request.field("list")).is_none()
+                && !request
+                    .field("uiprop")
+                    .is_some_and(|wanted| wanted.contains("rights")) =>
+        {
+            own(state, request, writing, sub)
+        }
+        _ => pages::answer(state, request, sub),
     }
 }
 
@@ -123,25 +139,21 @@ fn told(account: &Account, writing: Writing) -> Members {
         .collect()
 }
 
-/// Who asks.
-fn own(state: &mut State, request: &Request, writing: Writing) -> Answer {
+/// Who asks, with either kind of credential; nobody, without.
+fn asker(state: &mut State, request: &Request) -> Result<Option<u64>, (&'static str, String)> {
     let header = request.authorization().unwrap_or_default();
-    let sub = if header.starts_with("OAuth ") {
-        match signed_user(state, request) {
-            Ok(sub) => Some(sub),
-            Err(refusal) => {
-                let (code, words) = api_code(&refusal);
-                return writing.error(state, code, &words);
-            }
-        }
+    if header.starts_with("OAuth ") {
+        signed_user(state, request)
+            .map(Some)
+            .map_err(|refusal| api_code(&refusal))
     } else if header.starts_with("Bearer ") {
-        match bearer_user(state, request) {
-            Ok(sub) => Some(sub),
-            Err((code, words)) => return writing.error(state, code, &words),
-        }
+        bearer_user(state, request).map(Some)
     } else {
-        None
-    };
+        Ok(None)
+    }
+}
+
+fn own(state: &State, request: &Request, writing: Writing, sub: Option<u64>) -> Answer {
     let Some(account) = sub.and_then(|sub| state.accounts.get(&sub)) else {
         let anonymous = vec![
             ("id".to_owned(), 0.into()),

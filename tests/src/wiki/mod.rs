@@ -15,6 +15,7 @@ mod dialog;
 mod identity;
 mod oauth1;
 mod oauth2;
+mod pages;
 mod php;
 mod refusal;
 mod request;
@@ -33,6 +34,7 @@ use anyhow::{Context as _, Result};
 pub use self::accounts::{Account, Hidden};
 pub use self::consumers::{CallbackRule, Consumer, Kind, Shape, Stage, Version};
 pub use self::identity::Tamper;
+pub use self::pages::{Edit, Upload};
 pub use self::php::{Json, Members};
 pub use self::request::Seen;
 use self::server::{Server, lock};
@@ -278,6 +280,18 @@ impl Wiki {
     pub fn count(&self, what: &str) -> usize {
         let state = lock(&self.state);
         state.seen.iter().filter(|seen| seen.what == what).count()
+    }
+
+    /// Changes of pages so far, oldest first.
+    #[must_use]
+    pub fn edits(&self) -> Vec<Edit> {
+        lock(&self.state).edits.clone()
+    }
+
+    /// Files that were uploaded so far, oldest first.
+    #[must_use]
+    pub fn uploads(&self) -> Vec<Upload> {
+        lock(&self.state).uploads.clone()
     }
 
     /// Begins to count anew.

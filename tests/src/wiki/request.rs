@@ -18,6 +18,8 @@ pub(super) struct Request {
     pub(super) query: Vec<(String, String)>,
     /// Empty unless the body is a form.
     pub(super) form: Vec<(String, String)>,
+    /// Parts of a multipart body; they are not signed.
+    pub(super) parts: Vec<(String, Vec<u8>)>,
     pub(super) headers: HeaderMap,
     pub(super) from: IpAddr,
 }
@@ -49,13 +51,32 @@ impl Request {
             path: path.to_owned(),
             query: pairs(raw_query),
             form: Vec::new(),
+            parts: Vec::new(),
             headers,
             from,
         };
         if request.is_form() {
             request.form = pairs(&String::from_utf8_lossy(body));
         }
+        if let Some(boundary) = request.boundary() {
+            request.parts = parts(body, &boundary);
+        }
         request
+    }
+
+    /// What parts a multipart body.
+    fn boundary(&self) -> Option<String> {
+        let kind = self.header(CONTENT_TYPE);
+        let (_, rest) = kind
+            .strip_prefix("multipart/form-data")?
+            .split_once("boundary=")?;
+        Some(rest.trim_matches('"').to_owned())
+    }
+
+    /// A part of a multipart body.
+    pub(super) fn part(&self, name: &str) -> Option<&[u8]> {
+        let found = self.parts.iter().rev().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_slice())
     }
 
     pub(super) fn is_form(&self) -> bool {
@@ -79,7 +100,12 @@ impl Request {
 
     /// A field of the form, else of the query; the last of several, as PHP has it.
     pub(super) fn field(&self, name: &str) -> Option<&str> {
-        last(&self.form, name).or_else(|| last(&self.query, name))
+        last(&self.form, name)
+            .or_else(|| {
+                self.part(name)
+                    .and_then(|part| std::str::from_utf8(part).ok())
+            })
+            .or_else(|| last(&self.query, name))
     }
 
     pub(super) fn form_field(&self, name: &str) -> Option<&str> {
@@ -143,4 +169,36 @@ pub(super) fn last<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a 
         .rev()
         .find(|(key, _)| key == name)
         .map(|(_, value)| value.as_str())
+}
+
+/// The parts of a multipart body with their names; line ends of either kind part heads from bodies.
+fn parts(body: &[u8], boundary: &str) -> Vec<(String, Vec<u8>)> {
+    let mark = format!("--{boundary}");
+    let find =
+        |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).position(|window| window == what);
+    let mut found = Vec::new();
+    let mut rest = body;
+    while let Some(start) = find(rest, mark.as_bytes()) {
+        rest = &rest[start + mark.len()..];
+        let end = find(rest, mark.as_bytes()).unwrap_or(rest.len());
+        let piece = &rest[..end];
+        let heads = [b"\r\n\r\n".as_slice(), b"\n\n"];
+        let Some((at, line_end)) = heads
+            .iter()
+            .filter_map(|head| find(piece, head).map(|at| (at, head.len())))
+            .min()
+        else {
+            continue;
+        };
+        let head = String::from_utf8_lossy(&piece[..at]).into_owned();
+        let mut content = &piece[at + line_end..];
+        content = content.strip_suffix(b"\n").unwrap_or(content);
+        content = content.strip_suffix(b"\r").unwrap_or(content);
+        if let Some((_, name)) = head.split_once(" name=") {
+            let name = name.trim_start_matches('"');
+            let end = name.find(['"', ';', '\r', '\n']).unwrap_or(name.len());
+            found.push((name[..end].to_owned(), content.to_vec()));
+        }
+    }
+    found
 }

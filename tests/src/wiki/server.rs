@@ -21,7 +21,7 @@ use super::state::State;
 use super::trouble::Fate;
 
 /// The largest body that is read.
-const BODY_BYTES: usize = 1 << 20;
+const BODY_BYTES: usize = 64 << 20;
 
 /// What the thread is told, and by what it says that it is done.
 enum Order {

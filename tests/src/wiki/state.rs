@@ -8,6 +8,7 @@ use rand::RngExt as _;
 use super::accounts::Account;
 use super::consumers::{Consumer, Shape};
 use super::identity::Tamper;
+use super::pages::{Edit, Upload};
 use super::php::Json;
 use super::request::Seen;
 use super::trouble::{Often, Place, Trouble};
@@ -45,6 +46,10 @@ pub(super) struct State {
     pub(super) tampers: Vec<Tamper>,
     pub(super) troubles: Vec<(Place, Often, Trouble)>,
     pub(super) seen: Vec<Seen>,
+    /// By title, as they were last changed.
+    pub(super) pages: BTreeMap<String, Edit>,
+    pub(super) edits: Vec<Edit>,
+    pub(super) uploads: Vec<Upload>,
 }
 
 /// Whose ways the wiki has, where releases differ.
@@ -183,6 +188,9 @@ impl State {
             tampers: Vec::new(),
             troubles: Vec::new(),
             seen: Vec::new(),
+            pages: BTreeMap::new(),
+            edits: Vec::new(),
+            uploads: Vec::new(),
         }
     }
 

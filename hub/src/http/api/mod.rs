@@ -1,6 +1,7 @@
 //! JupyterHub's REST API, one file per resource.
 
 pub(super) mod activity;
+pub(super) mod broker;
 pub(super) mod hub;
 pub(super) mod models;
 pub(super) mod oauth;

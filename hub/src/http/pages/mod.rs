@@ -17,6 +17,7 @@ pub(super) mod sessions;
 pub(super) mod spawn;
 pub(super) mod visit;
 pub(super) mod welcome;
+pub(super) mod wiki;
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -35,6 +36,7 @@ pub(super) struct Frame {
     admin: bool,
     is_local_on: bool,
     has_replicas: bool,
+    has_wikis: bool,
     announcement: Option<String>,
     xsrf: String,
     css: &'static str,
@@ -61,6 +63,7 @@ impl Frame {
             admin: false,
             is_local_on: state.sign_in.is_local_on,
             has_replicas: state.replicas.is_some(),
+            has_wikis: state.broker.is_some(),
             announcement: state.settings.announcement.clone(),
             xsrf: String::new(),
             css: assets::css_url(),

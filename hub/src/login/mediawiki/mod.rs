@@ -19,7 +19,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -34,7 +34,7 @@ use self::oauth2::Oauth2;
 use self::places::Places;
 pub use self::settings::{MediawikiSettings, Protocol, Signature};
 use self::sign::Signer;
-use super::provider::{Begun, CameBack, LoginError, Person, Provider, Query, Standing};
+use super::provider::{Begun, CameBack, LoginError, Outgoing, Person, Provider, Query, Standing};
 use super::wire::Wire;
 
 /// A wiki whose accounts sign in here.
@@ -171,6 +171,34 @@ impl Provider for Mediawiki {
             Language::Oauth1(oauth1) => oauth1.renew(auth_state).await.map(|()| None),
             Language::Oauth2(oauth2) => oauth2.renew(auth_state).await,
         }
+    }
+
+    fn authorize(
+        &self,
+        auth_state: &Value,
+        request: &Outgoing<'_>,
+    ) -> Result<SecretString, LoginError> {
+        match &self.language {
+            Language::Oauth1(oauth1) => oauth1.authorize(auth_state, request),
+            Language::Oauth2(_) => Oauth2::authorize(auth_state),
+        }
+    }
+
+    fn paws_environment(&self, auth_state: &Value) -> Vec<(&'static str, SecretString)> {
+        match &self.language {
+            Language::Oauth1(oauth1) => oauth1.paws_environment(auth_state),
+            Language::Oauth2(_) => Vec::new(),
+        }
+    }
+
+    fn runs_out(&self, auth_state: &Value, margin: Duration) -> bool {
+        let expires_at = auth_state.get("expires_at").and_then(Value::as_i64);
+        let margin = i64::try_from(margin.as_secs()).unwrap_or(i64::MAX);
+        self.can_renew() && expires_at.is_some_and(|at| at <= seconds_now().saturating_add(margin))
+    }
+
+    fn can_renew(&self) -> bool {
+        self.protocol() == Protocol::Oauth2
     }
 
     fn tells_standing(&self) -> bool {

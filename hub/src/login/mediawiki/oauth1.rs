@@ -17,7 +17,7 @@ use super::places::Places;
 use super::refusal;
 use super::sign::{Call, Signer, Stamp, Token};
 use super::{SignedIn, seconds_now};
-use crate::login::provider::{Begun, LoginError, Query};
+use crate::login::provider::{Begun, LoginError, Outgoing, Query};
 use crate::login::wire::{Answer, Wire};
 use crate::secret;
 
@@ -97,11 +97,39 @@ impl Oauth1 {
 
     /// Whether the access token still tells the wiki who it is.
     pub(super) async fn renew(&self, auth_state: &Value) -> Result<(), LoginError> {
-        let access = Token {
-            key: super::kept_text(auth_state, "ACCESS_TOKEN_KEY")?.to_owned(),
-            secret: super::kept_text(auth_state, "ACCESS_TOKEN_SECRET")?.into(),
+        self.identify(&access_token(auth_state)?).await.map(|_| ())
+    }
+
+    /// The header for one attempt of a request as the token's owner.
+    pub(super) fn authorize(
+        &self,
+        auth_state: &Value,
+        request: &Outgoing<'_>,
+    ) -> Result<SecretString, LoginError> {
+        let access = access_token(auth_state)?;
+        let call = Call {
+            method: request.method,
+            url: request.url,
+            more: &[],
+            form: request.form,
+            token: Some(&access),
         };
-        self.identify(&access).await.map(|_| ())
+        self.signer
+            .authorization(&call, &new_stamp())
+            .map(SecretString::from)
+    }
+
+    /// The four values that sign a request, as PAWS called them.
+    pub(super) fn paws_environment(&self, auth_state: &Value) -> Vec<(&'static str, SecretString)> {
+        let Ok(access) = access_token(auth_state) else {
+            return Vec::new();
+        };
+        vec![
+            ("CLIENT_ID", self.consumer.clone().into()),
+            ("CLIENT_SECRET", self.secret.clone()),
+            ("ACCESS_KEY", access.key.into()),
+            ("ACCESS_SECRET", access.secret),
+        ]
     }
 
     /// The token that this sign-in began with, if the browser is back with it.
@@ -168,6 +196,7 @@ impl Oauth1 {
             method: "POST",
             url,
             more,
+            form: &[],
             token,
         };
         let authorization = self.signer.authorization(&call, &stamp)?;
@@ -216,6 +245,14 @@ pub(super) fn read_token(
         }),
         _ => Err(refusal::away(what, answer)),
     }
+}
+
+/// The access token that an auth state keeps.
+fn access_token(auth_state: &Value) -> Result<Token, LoginError> {
+    Ok(Token {
+        key: super::kept_text(auth_state, "ACCESS_TOKEN_KEY")?.to_owned(),
+        secret: super::kept_text(auth_state, "ACCESS_TOKEN_SECRET")?.into(),
+    })
 }
 
 /// The claims that `identify` answers with, proven.

@@ -126,6 +126,12 @@ impl Oauth2 {
         Ok(Some(renewed))
     }
 
+    /// The header for a request as the token's owner.
+    pub(super) fn authorize(auth_state: &Value) -> Result<SecretString, LoginError> {
+        let token = super::kept_text(auth_state, "access_token")?;
+        Ok(format!("Bearer {token}").into())
+    }
+
     async fn refresh(&self, refresh_token: &str) -> Result<BasicTokenResponse, LoginError> {
         let wire = self.wire.clone();
         let http = move |request: HttpRequest| carry(wire.clone(), request);

@@ -59,6 +59,8 @@ pub(super) struct Call<'a> {
     pub(super) url: &'a Url,
     /// What goes into the header besides the usual: `oauth_callback`, `oauth_verifier`.
     pub(super) more: &'a [(&'a str, &'a str)],
+    /// The fields of a form in the body, which are signed too.
+    pub(super) form: &'a [(String, String)],
     pub(super) token: Option<&'a Token>,
 }
 
@@ -104,7 +106,10 @@ impl Signer {
             header.push(("oauth_token", &token.key));
         }
         header.extend_from_slice(call.more);
-        let signature = self.sign(&base_string(call.method, call.url, &header), call.token)?;
+        let signature = self.sign(
+            &base_string(call.method, call.url, call.form, &header),
+            call.token,
+        )?;
         header.push(("oauth_signature", &signature));
         let fields: Vec<String> = header
             .iter()
@@ -152,10 +157,19 @@ fn read_key(pem: &SecretString) -> Result<PrivateKey, LoginError> {
 }
 
 /// RFC 5849, 3.4.1: the method, the address without its query, and all parameters in order.
-pub(super) fn base_string(method: &str, url: &Url, header: &[(&str, &str)]) -> String {
+pub(super) fn base_string(
+    method: &str,
+    url: &Url,
+    form: &[(String, String)],
+    header: &[(&str, &str)],
+) -> String {
     let mut parameters: Vec<(String, String)> = url
         .query_pairs()
         .map(|(name, value)| (encode(&name), encode(&value)))
+        .chain(
+            form.iter()
+                .map(|(name, value)| (encode(name), encode(value))),
+        )
         .chain(
             header
                 .iter()

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::broker::tests::pretend::Pretence;
 use crate::replicas::Reached;
 use crate::servers::*;
 use crate::spawner::{Event, Found, Image, IsolationReport, Meeting, Seen, SpawnerError, Usage};
@@ -212,6 +213,8 @@ impl Credentials for NoCredentials {
 /// A hub without HTTP.
 pub(super) struct World {
     pub(super) store: Store,
+    /// Gives tokens to those who signed in by its provider.
+    pub(super) wikis: Pretence,
     pub(super) servers: Servers,
     pub(super) spawner: Arc<FakeSpawner>,
     pub(super) user: i64,
@@ -286,11 +289,14 @@ impl World {
         });
         let routes = Routes::new(store.clone(), socket);
         tasks.spawn(routes.clone().run(stop.clone()));
+        let wikis = Pretence::new(&store);
+        wikis.broker.meet("http://172.30.0.1:8081");
         let servers = Servers::new(Parts {
             store: store.clone(),
             spawner: spawner.clone(),
             routes,
             replicas,
+            broker: Some(wikis.broker.clone()),
             credentials: Arc::new(NoCredentials),
             settings,
             owner: "hub#1".into(),
@@ -300,6 +306,7 @@ impl World {
         Self {
             store,
             servers,
+            wikis,
             spawner,
             user,
             stop,

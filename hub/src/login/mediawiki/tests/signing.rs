@@ -46,6 +46,7 @@ fn rsa_signatures_hold_under_the_public_key() {
         method: "POST",
         url: &url,
         more: &[("oauth_callback", "oob")],
+        form: &[],
         token: None,
     };
     let stamp = Stamp {
@@ -57,6 +58,7 @@ fn rsa_signatures_hold_under_the_public_key() {
     let signed = base_string(
         "POST",
         &url,
+        &[],
         &[
             ("oauth_consumer_key", "key"),
             ("oauth_nonce", "n"),

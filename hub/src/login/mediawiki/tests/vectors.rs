@@ -299,7 +299,7 @@ fn we_sign_what_the_server_saw() {
             .map(|(n, v)| (n.as_str(), v.as_str()))
             .collect();
         assert_eq!(
-            sign::base_string(method, &url, &pairs),
+            sign::base_string(method, &url, &[], &pairs),
             text("base_string"),
             "{name}"
         );
@@ -332,6 +332,7 @@ fn we_sign_what_the_server_saw() {
             method,
             url: &url,
             more: &more,
+            form: &[],
             token: token.as_ref(),
         };
         let ours = signer.authorization(&call, &stamp).unwrap();

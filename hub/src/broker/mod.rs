@@ -1,0 +1,418 @@
+//! Requests to wikis on a person's behalf: a notebook says what it wants sent, and the hub signs and sends it.
+//!
+//! A notebook is known by a token that sends requests and does nothing else, from its launch's own address, while the launch is wanted to
+//! run. What a request may be is decided in `sites` (addresses) and `request` (all else); what it is authorised with comes out of a
+//! sealed row for each attempt (`credentials`); answers stream back.
+//!
+//! A request that may have been carried out is never sent twice: what certainly did not leave is *not sent*, what left and was not
+//! answered is *unknown*, and only who asked can find out what became of it. Reading is repeated once, signed anew.
+//!
+//! **Invariant:** no credential of a wiki leaves this room but in a request to a wiki of the list, over TLS or on this machine; and, where
+//! the operator wants it, into the environment of its owner's launches.
+
+mod actions;
+mod attempt;
+mod body;
+mod credentials;
+mod delivery;
+mod limits;
+mod refusal;
+mod request;
+mod sites;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use hyper::body::Body;
+use reqwest::redirect::Policy;
+use secrecy::ExposeSecret as _;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info};
+
+use self::actions::{Actions, Entry};
+use self::attempt::Attempt;
+use self::body::Passing;
+use self::credentials::Credentials;
+pub use self::delivery::Given;
+pub use self::limits::Limits;
+use self::limits::{Turn, Turns};
+pub use self::refusal::{Bad, BrokerError, Outcome};
+use self::request::BodyKind;
+pub use self::sites::{Site, Sites};
+use crate::access::Revoke;
+use crate::login::provider::LoginError;
+use crate::login::sign_in::SignIn;
+use crate::secret;
+use crate::store::broker::{BrokerCaller, WikiAction};
+use crate::store::launches::{LaunchRow, Lease, ServerRow};
+use crate::store::{Store, StoreError};
+
+/// The largest form: it is read whole, since it is signed.
+const FORM_BYTES: usize = 16 << 20;
+/// Memory that all forms under way may take, in KiB.
+const FORMS_KIB: usize = 512 << 10;
+/// How long a form waits for memory.
+const FORMS_PATIENCE: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(10);
+/// Shorter than wikis keep a resting connection, so that a request hardly ever meets one that ends.
+const RESTING: Duration = Duration::from_secs(4);
+
+/// What the broker goes by.
+#[derive(Debug, Clone)]
+pub struct BrokerSettings {
+    /// The provider whose consumer acts.
+    pub provider: String,
+    /// Wikis that may be called.
+    pub sites: Sites,
+    /// `Name/version (contact)`.
+    pub user_agent: String,
+    /// What one user may do.
+    pub limits: Limits,
+    /// The largest body that is sent.
+    pub body_bytes: u64,
+    /// How long a wiki may take to answer.
+    pub timeout: Duration,
+    /// Whether launches are given the credentials themselves too, under PAWS's names.
+    pub paws_environment: bool,
+}
+
+/// A request as a notebook describes it.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The whole address.
+    pub url: &'a str,
+    /// All headers that came; few of them are sent.
+    pub headers: &'a HeaderMap,
+}
+
+/// What a wiki answered. The body streams; a turn of the user is held until it ends.
+pub struct Answer {
+    /// The status.
+    pub status: http::StatusCode,
+    /// Headers that a notebook may see.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Answering,
+}
+
+/// The way to wikis. Cheap to clone.
+#[derive(Clone)]
+pub struct Broker {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    settings: BrokerSettings,
+    credentials: Credentials,
+    client: reqwest::Client,
+    turns: Turns,
+    forms: Semaphore,
+    actions: Actions,
+    /// Taken by the task that writes.
+    written: Mutex<Option<mpsc::Receiver<WikiAction>>>,
+    /// Where launches reach the hub, once it is known.
+    met: RwLock<String>,
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker")
+            .field("settings", &self.inner.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// Makes ready; nobody is asked anything. Renewals run on `tasks`.
+    ///
+    /// # Errors
+    /// [`LoginError::Operator`] when there can be no HTTP client.
+    pub fn new(
+        store: Store,
+        sign_in: Arc<SignIn>,
+        revoke: Arc<dyn Revoke>,
+        settings: BrokerSettings,
+        tasks: TaskTracker,
+    ) -> Result<Self, LoginError> {
+        let client = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT)
+            .read_timeout(settings.timeout)
+            .pool_idle_timeout(RESTING)
+            .no_proxy()
+            .build()
+            .map_err(|error| LoginError::Operator {
+                reason: format!("no HTTP client can be made: {}", crate::error_chain(&error)),
+            })?;
+        let (actions, written) = Actions::new();
+        let credentials = Credentials {
+            store: store.clone(),
+            sign_in,
+            revoke,
+            provider: Arc::from(settings.provider.as_str()),
+            tasks,
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                store,
+                turns: Turns::new(settings.limits),
+                settings,
+                credentials,
+                client,
+                forms: Semaphore::new(FORMS_KIB),
+                actions,
+                written: Mutex::new(Some(written)),
+                met: RwLock::default(),
+            }),
+        })
+    }
+
+    /// Says where launches reach the hub: `http://address:port`.
+    pub fn meet(&self, origin: &str) {
+        let mut met = self
+            .inner
+            .met
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        origin.clone_into(&mut met);
+    }
+
+    /// Writes down what is sent, until `stop`. A second call does nothing.
+    pub async fn run(self, stop: CancellationToken) {
+        let from = self
+            .inner
+            .written
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(from) = from {
+            actions::write_down(self.inner.store.clone(), from, stop).await;
+        }
+    }
+
+    /// Makes a token for a launch, in place of an earlier one; it works once the launch runs, from there alone. Nothing where the owner has
+    /// no account at the provider, where the lease was lost, or before it is known where launches reach the hub.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn give(
+        &self,
+        lease: &Lease,
+        server: &ServerRow,
+        launch: &LaunchRow,
+    ) -> Result<Given, StoreError> {
+        let inner = &self.inner;
+        let met = inner
+            .met
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let name = inner
+            .store
+            .name_at(server.user_id, &inner.settings.provider)
+            .await?;
+        let (Some(name), false) = (name, met.is_empty()) else {
+            return Ok(Given::default());
+        };
+        let token = secret::random_token();
+        let hash = secret::hash(&token);
+        if !inner
+            .store
+            .keep_broker_grant(lease, &launch.id, &hash)
+            .await?
+        {
+            return Ok(Given::default());
+        }
+        let url = format!("{met}/hub/api/broker");
+        let mut given = delivery::given(&url, &token, &name, &inner.settings.sites);
+        if inner.settings.paws_environment {
+            let all = inner.credentials.paws_environment(server.user_id).await?;
+            if !all.is_empty() {
+                given.env.insert("USER".to_owned(), name);
+            }
+            let all = all.into_iter();
+            given.env.extend(
+                all.map(|(name, value)| (name.to_owned(), value.expose_secret().to_owned())),
+            );
+        }
+        Ok(given)
+    }
+
+    /// Whose request this is, by its token and where it comes from.
+    ///
+    /// # Errors
+    /// [`BrokerError::NoCaller`], [`BrokerError::Halted`], or the database.
+    pub async fn caller(
+        &self,
+        token: &str,
+        address: Option<IpAddr>,
+    ) -> Result<BrokerCaller, BrokerError> {
+        if token.len() != secret::TOKEN_CHARS {
+            return Err(BrokerError::NoCaller);
+        }
+        let caller = self
+            .inner
+            .store
+            .broker_caller(&secret::hash(token))
+            .await?
+            .ok_or(BrokerError::NoCaller)?;
+        if !caller.address.is_unspecified() && address != Some(caller.address) {
+            info!(
+                launch.id = caller.launch,
+                "A token of launch {} was shown from elsewhere", caller.launch
+            );
+            return Err(BrokerError::NoCaller);
+        }
+        if caller.halted {
+            return Err(BrokerError::Halted);
+        }
+        Ok(caller)
+    }
+
+    /// Sends a request as the caller's owner, and returns what the wiki answered, whatever it is.
+    ///
+    /// # Errors
+    /// [`BrokerError`], which says whether the wiki may have carried it out.
+    pub async fn send<B>(
+        &self,
+        caller: &BrokerCaller,
+        asked: Asked<'_>,
+        body: B,
+    ) -> Result<Answer, BrokerError>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        let mut entry = self.inner.actions.begin(caller, asked.method);
+        match self.carry(caller, asked, body, &mut entry).await {
+            Ok(answer) => {
+                let code = answer.headers.get("mediawiki-api-error");
+                let code = code.and_then(|code| code.to_str().ok()).unwrap_or_default();
+                entry.answered(answer.status.as_u16(), code);
+                Ok(answer)
+            }
+            Err(error) => {
+                debug!(launch.id = caller.launch, error = %crate::error_chain(&error), "A request to a wiki has no answer");
+                entry.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// A place in memory for a form of this length.
+    async fn memory(&self, length: Option<u64>) -> Result<SemaphorePermit<'_>, BrokerError> {
+        let most = FORM_BYTES as u64;
+        let kib = length.unwrap_or(most).min(most) / 1024 + 1;
+        let place = self
+            .inner
+            .forms
+            .acquire_many(u32::try_from(kib).unwrap_or(u32::MAX));
+        match tokio::time::timeout(FORMS_PATIENCE, place).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(BrokerError::TooMany(5)),
+        }
+    }
+
+    async fn carry<B>(
+        &self,
+        caller: &BrokerCaller,
+        asked: Asked<'_>,
+        mut body: B,
+        entry: &mut Entry,
+    ) -> Result<Answer, BrokerError>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        let settings = &self.inner.settings;
+        // What is refused counts too: a flood of it is a flood.
+        let turn = self.inner.turns.take(caller.user_id).await?;
+        let target = settings.sites.target(asked.url)?;
+        entry.is_for(&target.host, "");
+        let method = request::method(asked.method, &target.door)?;
+        let headers = request::headers(asked.headers, &settings.user_agent, &caller.user)?;
+        let kind = request::body_kind(asked.headers, body.is_end_stream());
+        if body.size_hint().lower() > settings.body_bytes {
+            return Err(Bad::TooLarge.into());
+        }
+        let most = match kind {
+            BodyKind::Empty => 0,
+            BodyKind::Form => FORM_BYTES + 1,
+            BodyKind::Multipart | BodyKind::Other => request::PEEK,
+        };
+        // All users' together: they are read whole.
+        let _memory = match kind {
+            BodyKind::Form => Some(self.memory(body.size_hint().exact()).await?),
+            BodyKind::Empty | BodyKind::Multipart | BodyKind::Other => None,
+        };
+        let (begun, is_over) = match kind {
+            BodyKind::Empty => (Bytes::new(), true),
+            _ => body::read(&mut body, most).await?,
+        };
+        if kind == BodyKind::Form && begun.len() > FORM_BYTES {
+            return Err(Bad::TooLarge.into());
+        }
+        let query: Vec<(String, String)> =
+            request::fields(target.url.query().unwrap_or_default().as_bytes());
+        let form = match kind {
+            BodyKind::Form => request::fields(&begun),
+            _ => Vec::new(),
+        };
+        let peeked = (kind == BodyKind::Multipart).then_some(&begun[..]);
+        let module = request::module(&target, &query, &form, peeked)?;
+        entry.is_for(&target.host, &module);
+        let whole = is_over.then(|| begun.clone());
+        let attempt = Attempt {
+            broker: self,
+            target: &target,
+            method,
+            headers,
+            form,
+        };
+        let stream = match &whole {
+            Some(_) => None,
+            None => Some(reqwest::Body::wrap(Passing::new(
+                begun,
+                body,
+                settings.body_bytes,
+                is_over,
+            ))),
+        };
+        attempt.go(caller, whole, stream, turn, entry).await
+    }
+}
+
+/// A wiki's answer on its way, which holds its user's turn.
+#[derive(Debug)]
+pub struct Answering {
+    body: reqwest::Body,
+    _turn: Turn,
+}
+
+impl Body for Answering {
+    type Data = Bytes;
+    type Error = reqwest::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, reqwest::Error>>> {
+        std::pin::Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,134 @@
+//! What starts give to reach wikis, and what ends it: at once, in the transaction that wishes it.
+
+use std::net::IpAddr;
+
+use super::world::World;
+use super::*;
+use crate::broker::BrokerError;
+
+/// A world in which somebody who signed in by a wiki has a server; their number, their token, and where it works.
+async fn started() -> (World, i64, String, IpAddr) {
+    let world = World::new(ServerSettings::default()).await;
+    let user = world.wikis.person(&world.store, "Ada").await;
+    world.servers.start(user, "", None).await.unwrap();
+    world.reaches(user, ServerState::Ready).await;
+    let bundle = world.spawner.bundles.lock().unwrap()[0].clone();
+    let file = |variable: &str| {
+        let path = &bundle.env[variable];
+        let file = bundle.files.iter().find(|file| file.path == *path);
+        file.expect("the variable names a file").content.clone()
+    };
+    let token = file("HOLT_BROKER_TOKEN_FILE");
+    assert_eq!(
+        bundle.env["HOLT_BROKER_URL"],
+        "http://172.30.0.1:8081/hub/api/broker"
+    );
+    assert!(!bundle.env.values().any(|value| value.contains(&token)));
+    let told = file("HOLT_BROKER_SITES_FILE");
+    assert_eq!(
+        told,
+        r#"{"sites":[{"api":"/w/api.php","origin":"https://wiki.example","rest":"/w/rest.php"}],"user":"Ada"}"#
+    );
+    let address = world.spawner.address.ip();
+    (world, user, token, address)
+}
+
+fn is_nobodys<T>(answer: &Result<T, BrokerError>) -> bool {
+    matches!(answer, Err(BrokerError::NoCaller))
+}
+
+#[tokio::test]
+async fn a_token_works_from_its_launch_alone_and_no_longer_than_it_is_wished() {
+    let (world, user, token, address) = started().await;
+    let caller = world
+        .wikis
+        .broker
+        .caller(&token, Some(address))
+        .await
+        .unwrap();
+    assert_eq!((caller.user_id, caller.user.as_str()), (user, "Ada"));
+    let elsewhere: IpAddr = "172.30.0.9".parse().unwrap();
+    for from in [Some(elsewhere), None] {
+        assert!(is_nobodys(&world.wikis.broker.caller(&token, from).await));
+    }
+    for wrong in ["", "x", &"x".repeat(43), &token[1..]] {
+        assert!(is_nobodys(
+            &world.wikis.broker.caller(wrong, Some(address)).await
+        ));
+    }
+    // Wished to stop: before anything was done about it.
+    *world.spawner.down.lock().unwrap() = true;
+    world.servers.stop(user, "").await.unwrap();
+    assert!(is_nobodys(
+        &world.wikis.broker.caller(&token, Some(address)).await
+    ));
+    // Wished to run again at once: that is another launch.
+    world.servers.start(user, "", None).await.unwrap();
+    assert!(is_nobodys(
+        &world.wikis.broker.caller(&token, Some(address)).await
+    ));
+    *world.spawner.down.lock().unwrap() = false;
+}
+
+#[tokio::test]
+async fn a_lock_and_a_sign_out_everywhere_end_it_in_that_moment() {
+    let (world, user, token, address) = started().await;
+    *world.spawner.down.lock().unwrap() = true;
+    world.store.sign_out_everywhere(user).await.unwrap();
+    assert!(is_nobodys(
+        &world.wikis.broker.caller(&token, Some(address)).await
+    ));
+
+    let (world, user, token, address) = started().await;
+    *world.spawner.down.lock().unwrap() = true;
+    let identity = world.store.identities_of(user).await.unwrap().remove(0);
+    world.store.put_out(&identity, "locked").await.unwrap();
+    assert!(is_nobodys(
+        &world.wikis.broker.caller(&token, Some(address)).await
+    ));
+}
+
+#[tokio::test]
+async fn its_owner_halts_it_and_nobody_else() {
+    let (world, user, token, address) = started().await;
+    let launch = world
+        .store
+        .broker_launches(user)
+        .await
+        .unwrap()
+        .remove(0)
+        .launch;
+    assert!(
+        !world
+            .store
+            .halt_broker(world.user, &launch, true)
+            .await
+            .unwrap()
+    );
+    world
+        .wikis
+        .broker
+        .caller(&token, Some(address))
+        .await
+        .unwrap();
+    assert!(world.store.halt_broker(user, &launch, true).await.unwrap());
+    let halted = world.wikis.broker.caller(&token, Some(address)).await;
+    assert!(matches!(halted, Err(BrokerError::Halted)));
+    assert!(world.store.halt_broker(user, &launch, false).await.unwrap());
+    world
+        .wikis
+        .broker
+        .caller(&token, Some(address))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn who_did_not_sign_in_by_the_provider_is_given_nothing() {
+    let world = World::new(ServerSettings::default()).await;
+    world.servers.start(world.user, "", None).await.unwrap();
+    world.reaches(world.user, ServerState::Ready).await;
+    let bundle = world.spawner.bundles.lock().unwrap()[0].clone();
+    assert!(!bundle.env.contains_key("HOLT_BROKER_URL"));
+    assert!(bundle.files.is_empty());
+}

@@ -1,0 +1,345 @@
+//! Rows of the broker: which launches may send requests to wikis, what they sent, and whose turn it is to renew a credential.
+//!
+//! **Invariant:** a token is never here, only its hash; of a request there is what was asked for, never what was in it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use sqlx::{Sqlite, Transaction};
+
+use super::auth_states::AuthStateRow;
+use super::launches::Lease;
+use super::sessions::millis;
+use super::{Store, StoreError, now};
+use crate::secret::seal::Sealed;
+use crate::spawner::LaunchId;
+
+/// Actions that are kept of one user.
+pub const KEPT_ACTIONS: u32 = 1000;
+
+/// A launch that shows a good token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerCaller {
+    /// The launch.
+    pub launch: String,
+    /// Its owner.
+    pub user_id: i64,
+    /// The owner's name.
+    pub user: String,
+    /// The server's name.
+    pub server: String,
+    /// Where its requests come from; the unspecified address is anywhere.
+    pub address: IpAddr,
+    /// Its owner wants nothing sent.
+    pub halted: bool,
+}
+
+/// A running launch that may send requests, as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct BrokerLaunch {
+    /// The launch.
+    pub launch: String,
+    /// The server's name.
+    pub server: String,
+    /// Its owner wants nothing sent.
+    pub halted: bool,
+}
+
+/// A request that was sent, or was to be.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct WikiAction {
+    /// Whose.
+    pub user_id: i64,
+    /// From which launch.
+    pub launch: String,
+    /// The server's name.
+    pub server: String,
+    /// The wiki's host.
+    pub site: String,
+    /// `GET`, `POST`, ...
+    pub method: String,
+    /// What was asked for.
+    pub module: String,
+    /// When, in milliseconds since 1970.
+    pub at: i64,
+    /// How long it took, in milliseconds.
+    pub took: i64,
+    /// `answered`, `not-sent` or `unknown`.
+    pub outcome: String,
+    /// The wiki's status; 0 where it did not answer.
+    pub status: i64,
+    /// The wiki's own word for an error, or ours; empty where there was none.
+    pub code: String,
+}
+
+/// The launch runs: from here on its token works, from there alone. Nothing where it has none.
+pub(super) async fn begin_broker_grant(
+    tx: &mut Transaction<'static, Sqlite>,
+    launch: &LaunchId,
+    address: IpAddr,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE broker_grants SET address = ? WHERE launch = ?")
+        .bind(address.to_string())
+        .bind(&launch.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// The launch ends: its token is worth nothing.
+pub(super) async fn end_broker_grant(
+    tx: &mut Transaction<'static, Sqlite>,
+    launch: &LaunchId,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM broker_grants WHERE launch = ?")
+        .bind(&launch.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+impl Store {
+    /// Keeps the hash of a launch's token, in place of an earlier one's. It works once the launch runs.
+    /// `false`: somebody else works on the launch now.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn keep_broker_grant(
+        &self,
+        lease: &Lease,
+        launch: &LaunchId,
+        hash: &str,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "INSERT INTO broker_grants (launch, hash)
+                  SELECT ?1, ?2 FROM servers WHERE id = ?3 AND fence = ?4 AND launch = ?1
+                 ON CONFLICT (launch) DO UPDATE SET hash = excluded.hash, address = NULL, halted = NULL",
+        )
+        .bind(&launch.0)
+        .bind(hash)
+        .bind(lease.server_id)
+        .bind(lease.fence)
+        .execute(self.pool())
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Whose token this is. Nobody's from the moment in which the launch is wished to end, whoever wishes it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn broker_caller(&self, hash: &str) -> Result<Option<BrokerCaller>, StoreError> {
+        let row: Option<(String, i64, String, String, String, bool)> = sqlx::query_as(
+            "SELECT g.launch, u.id, u.name, s.name, g.address, g.halted IS NOT NULL
+               FROM broker_grants g JOIN launches l ON l.id = g.launch JOIN servers s ON s.id = l.server_id JOIN users u ON u.id = s.user_id
+              WHERE g.hash = ? AND g.address IS NOT NULL AND l.phase IN ('waiting', 'ready') AND s.wanted = 'running' AND s.launch = l.id
+                AND (s.ending IS NULL OR s.ending <> l.id) AND u.deleted IS NULL",
+        )
+        .bind(hash)
+        .fetch_optional(self.pool())
+        .await?;
+        row.map(|(launch, user_id, user, server, address, halted)| {
+            Ok(BrokerCaller {
+                launch,
+                user_id,
+                user,
+                server,
+                address: address
+                    .parse()
+                    .map_err(|_| StoreError::Corrupt("broker_grants.address"))?,
+                halted,
+            })
+        })
+        .transpose()
+    }
+
+    /// What a provider gave a user, if the account there stands well.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn auth_state_of(
+        &self,
+        user_id: i64,
+        provider: &str,
+    ) -> Result<Option<AuthStateRow>, StoreError> {
+        let row: Option<(String, String, String, String)> = sqlx::query_as(
+            "SELECT a.issuer, a.sub, a.key_id, a.sealed FROM auth_states a JOIN identities i ON i.issuer = a.issuer AND i.sub = a.sub
+              WHERE i.user_id = ? AND i.provider = ? AND i.standing = 'good' ORDER BY a.updated DESC LIMIT 1",
+        )
+        .bind(user_id)
+        .bind(provider)
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(row.map(AuthStateRow::from))
+    }
+
+    /// Takes the turn to renew an auth state, for at most `most`, and returns what the turn is known by. `None`: somebody else has it, or
+    /// it changed.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn begin_renewal(
+        &self,
+        row: &AuthStateRow,
+        most: Duration,
+    ) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar(concat!(
+            "UPDATE auth_states SET renewing = ",
+            now!(),
+            " + ? WHERE issuer = ? AND sub = ? AND sealed = ? AND renewing <= ",
+            now!(),
+            " RETURNING renewing"
+        ))
+        .bind(millis(most))
+        .bind(&row.issuer)
+        .bind(&row.sub)
+        .bind(&row.sealed.text)
+        .fetch_optional(self.pool())
+        .await?)
+    }
+
+    /// Gives the turn back, with what came of it; nothing when the turn was over: its owner has signed in again, or somebody else took it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn end_renewal(
+        &self,
+        (issuer, sub): (&str, &str),
+        turn: i64,
+        renewed: Option<&Sealed>,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE auth_states SET renewing = 0, key_id = COALESCE(?4, key_id), sealed = COALESCE(?5, sealed)
+              WHERE issuer = ?1 AND sub = ?2 AND renewing = ?3",
+        )
+        .bind(issuer)
+        .bind(sub)
+        .bind(turn)
+        .bind(renewed.map(|sealed| &sealed.key_id))
+        .bind(renewed.map(|sealed| &sealed.text))
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// What an account of the user at a provider is called there.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn name_at(
+        &self,
+        user_id: i64,
+        provider: &str,
+    ) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT i.name FROM identities i JOIN auth_states a ON a.issuer = i.issuer AND a.sub = i.sub
+              WHERE i.user_id = ? AND i.provider = ? ORDER BY a.updated DESC LIMIT 1",
+        )
+        .bind(user_id)
+        .bind(provider)
+        .fetch_optional(self.pool())
+        .await?)
+    }
+
+    /// The user's launches that may send requests.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn broker_launches(&self, user_id: i64) -> Result<Vec<BrokerLaunch>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT g.launch, s.name AS server, g.halted IS NOT NULL AS halted
+               FROM broker_grants g JOIN launches l ON l.id = g.launch JOIN servers s ON s.id = l.server_id
+              WHERE s.user_id = ? AND s.wanted = 'running' AND s.launch = l.id AND g.address IS NOT NULL ORDER BY s.name",
+        )
+        .bind(user_id)
+        .fetch_all(self.pool())
+        .await?)
+    }
+
+    /// Halts a launch's requests, or lets them go on; whether the user has such a launch.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn halt_broker(
+        &self,
+        user_id: i64,
+        launch: &str,
+        halt: bool,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query(concat!(
+            "UPDATE broker_grants SET halted = CASE WHEN ? THEN COALESCE(halted, ",
+            now!(),
+            ") END WHERE launch = ? AND launch IN
+                 (SELECT l.id FROM launches l JOIN servers s ON s.id = l.server_id WHERE s.user_id = ?)"
+        ))
+        .bind(halt)
+        .bind(launch)
+        .bind(user_id)
+        .execute(self.pool())
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Writes down what was sent, and forgets what is too old of the same users.
+    ///
+    /// # Errors
+    /// When the database does not answer; nothing is written then.
+    pub async fn add_wiki_actions(&self, actions: &[WikiAction]) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        let mut users: Vec<i64> = Vec::new();
+        for action in actions {
+            // A user who was deleted meanwhile has no actions.
+            sqlx::query(
+                "INSERT INTO wiki_actions (user_id, launch, server, site, method, module, at, took, outcome, status, code)
+                      SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 WHERE EXISTS (SELECT 1 FROM users WHERE id = ?1)",
+            )
+            .bind(action.user_id)
+            .bind(&action.launch)
+            .bind(&action.server)
+            .bind(&action.site)
+            .bind(&action.method)
+            .bind(&action.module)
+            .bind(action.at)
+            .bind(action.took)
+            .bind(&action.outcome)
+            .bind(action.status)
+            .bind(&action.code)
+            .execute(&mut *tx)
+            .await?;
+            if !users.contains(&action.user_id) {
+                users.push(action.user_id);
+            }
+        }
+        for user_id in users {
+            sqlx::query(
+                "DELETE FROM wiki_actions WHERE user_id = ?1 AND id <= (SELECT id FROM wiki_actions WHERE user_id = ?1
+                  ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+            )
+            .bind(user_id)
+            .bind(KEPT_ACTIONS)
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The user's last actions, newest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn wiki_actions(
+        &self,
+        user_id: i64,
+        most: u32,
+    ) -> Result<Vec<WikiAction>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT user_id, launch, server, site, method, module, at, took, outcome, status, code FROM wiki_actions
+              WHERE user_id = ? ORDER BY id DESC LIMIT ?",
+        )
+        .bind(user_id)
+        .bind(most)
+        .fetch_all(self.pool())
+        .await?)
+    }
+}

@@ -1,0 +1,137 @@
+//! Programs act on the wiki: pywikibot's scripts, uploads, and requests while a credential is renewed.
+
+use anyhow::{Result, ensure};
+use holt_tests::kernel::Kernel;
+use holt_tests::wait::eventually;
+
+use super::{NAME, SOON, acting, run};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pywikibot_is_the_person_who_signed_in() -> Result<()> {
+    for protocol in ["oauth1", "oauth2"] {
+        let (hub, wiki, person) = acting(protocol, "").await?;
+        let mut kernel = Kernel::started(&person, "").await?;
+        let said = run(&mut kernel, "pwb login").await?;
+        ensure!(
+            said.contains("Logged in on") && said.contains(NAME),
+            "{protocol}: {said}"
+        );
+        let said = kernel
+            .run(
+                "import pywikibot\n\
+                 page = pywikibot.Page(pywikibot.Site(), 'Sandbox')\n\
+                 page.text = 'Ünïcode & = + % ~ text\\n'\n\
+                 page.save(summary='Trying + out')\n\
+                 print(pywikibot.Site().user())",
+            )
+            .await?;
+        ensure!(said.contains(NAME), "{protocol}: {said}");
+        let edits = wiki.edits();
+        ensure!(edits.len() == 1, "{protocol}: {edits:?} {said}");
+        ensure!(
+            edits[0].user == NAME
+                && edits[0].title == "Sandbox"
+                && edits[0].text.trim() == "Ünïcode & = + % ~ text"
+                && edits[0].summary == "Trying + out",
+            "{edits:?}"
+        );
+        let agent = &edits[0].user_agent;
+        ensure!(
+            agent.starts_with("Holt/")
+                && agent.contains("user/O%27Brien%20%28WMF%29")
+                && agent.contains("Pywikibot/"),
+            "{agent}"
+        );
+        let _ = hub;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_uploaded_and_a_script_makes_a_thousand_requests() -> Result<()> {
+    let (hub, wiki, person) = acting(
+        "oauth1",
+        "requests_per_second = 2000\nburst = 2000\nconcurrent = 50",
+    )
+    .await?;
+    let mut kernel = Kernel::started(&person, "").await?;
+    // Three mebibytes: more than the proxy holds, so it streams.
+    let said = kernel
+        .run(
+            "import pywikibot\n\
+             content = bytes(range(256)) * 4096 * 3\n\
+             open('picture.png', 'wb').write(content)\n\
+             page = pywikibot.FilePage(pywikibot.Site(), 'File:Picture.png')\n\
+             print(page.upload('picture.png', comment='Trying out', ignore_warnings=True, chunk_size=0))",
+        )
+        .await?;
+    let uploads = wiki.uploads();
+    ensure!(uploads.len() == 1, "{said}");
+    ensure!(uploads[0].name == "Picture.png" && uploads[0].user == NAME);
+    let content: Vec<u8> = (0..=255).cycle().take(256 * 4096 * 3).collect();
+    ensure!(
+        uploads[0].content == content,
+        "{} bytes",
+        uploads[0].content.len()
+    );
+    wiki.forget_seen();
+    let script = "import pywikibot\n\
+                  pywikibot.config.minthrottle = 0\n\
+                  site = pywikibot.Site()\n\
+                  site.login()\n\
+                  for number in range(1000):\n    \
+                      site.simple_request(action='query', meta='siteinfo', siprop='general', maxlag=5, tick=number % 7).submit()\n\
+                  print('a thousand as', site.user())\n";
+    kernel
+        .run(&format!("open('many.py', 'w').write({script:?})"))
+        .await?;
+    let said = run(&mut kernel, "pwb many").await?;
+    ensure!(said.contains("a thousand as"), "{said}");
+    let asked = wiki
+        .seen()
+        .iter()
+        .filter(|seen| seen.what.contains("siteinfo"))
+        .count();
+    ensure!(asked >= 1000, "{asked}");
+    let rows = hub.rows().await?;
+    eventually(
+        "they are written down, and no more than are kept",
+        SOON,
+        || async {
+            let count = rows.count("SELECT count(*) FROM wiki_actions").await;
+            match count {
+                Ok(1000) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        },
+    )
+    .await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_ran_out_is_renewed_once_however_many_ask() -> Result<()> {
+    let (_hub, wiki, person) = acting("oauth2", "concurrent = 40").await?;
+    let mut kernel = Kernel::started(&person, "").await?;
+    wiki.expire_access_tokens();
+    wiki.forget_seen();
+    let said = kernel
+        .run(
+            "import concurrent.futures, holt_broker\n\
+             session = holt_broker.session()\n\
+             api = holt_broker.sites()[0]['origin'] + holt_broker.sites()[0]['api']\n\
+             def ask(number):\n    \
+                 data = {'action': 'query', 'meta': 'userinfo', 'uiprop': 'rights', 'format': 'json'}\n    \
+                 return session.post(api, data=data).json()['query']['userinfo']['name']\n\
+             with concurrent.futures.ThreadPoolExecutor(30) as pool:\n    \
+                 print(set(pool.map(ask, range(30))))",
+        )
+        .await?;
+    ensure!(said.trim() == format!("{{\"{NAME}\"}}"), "{said}");
+    ensure!(
+        wiki.count("access_token") == 1,
+        "{} refreshes",
+        wiki.count("access_token")
+    );
+    Ok(())
+}
