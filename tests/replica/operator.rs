@@ -49,3 +49,11 @@ fn an_operator_hears_that_no_gateway_runs() {
     assert!(!well);
     assert!(text.contains("holt up"), "{text}");
 }
+
+#[test]
+fn a_second_gateway_says_that_there_is_one() {
+    let world = World::usual();
+    let (well, text) = world.operate(&[]);
+    assert!(!well);
+    assert!(text.contains("another replica gateway"), "{text}");
+}

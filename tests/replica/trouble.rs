@@ -151,3 +151,30 @@ fn lag_is_told_and_a_draining_server_takes_nobody_new() {
     );
     assert_eq!(world.client("a", "enwiki_p").value("select 3"), "3");
 }
+
+#[test]
+fn a_gateway_that_ends_ends_quietly() {
+    for _ in 0..4 {
+        let mut world = World::usual();
+        let port = holt_tests::free_port().unwrap();
+        let body = format!("{{\"generation\":99,\"listen\":\"127.0.0.1:{port}\",\"grants\":[]}}");
+        let (status, text) = world.tell("PUT", "/holt/replicas/grants", &body);
+        assert_eq!(status, 200, "{text}");
+        world.until("it listens there too", |world| {
+            let listen = world.status()?.listen;
+            listen.iter().any(|at| at.port() == port).then_some(())
+        });
+        let ended = std::process::Command::new("kill")
+            .arg(world.process.id().to_string())
+            .status()
+            .unwrap();
+        assert!(ended.success());
+        world.process.wait().unwrap();
+        let said = world.log();
+        assert_eq!(
+            said.matches("listens where the hub wants it").count(),
+            1,
+            "{said}"
+        );
+    }
+}

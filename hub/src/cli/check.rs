@@ -22,6 +22,7 @@ pub(super) fn run(overrides: &Overrides) -> Result<(), Failure> {
 /// What is lawful and yet worth knowing, each in one line.
 fn notes(settings: &Settings) -> Vec<String> {
     let mut notes: Vec<String> = settings.replica_note().into_iter().collect();
+    notes.extend(settings.replica_file_note());
     notes.extend(settings.broker_note());
     notes.extend(settings.providers.iter().map(|(name, provider)| {
         format!(

@@ -65,6 +65,11 @@ impl Failure {
         Self::new(UNAVAILABLE, message)
     }
 
+    /// Another process has what this one needs.
+    pub(super) fn taken(message: impl Into<String>) -> Self {
+        Self::new(TRY_LATER, message)
+    }
+
     /// All was told already.
     pub(super) fn silent(code: u8) -> Self {
         Self::new(code, "")

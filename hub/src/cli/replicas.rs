@@ -12,13 +12,14 @@ use holt_proxy::replica::{
     Account, BackendTls, ClientTls, Fetch, Limits, MapSource, SectionSettings, Settings as Gateway,
     Sharing,
 };
+use holt_spec::replicas::{STATUS_PATH, Status};
 use tokio_util::sync::CancellationToken;
 
 use self::operate::Operate;
 use super::signals::Signals;
 use super::{Failure, Place};
 use crate::config::{ReplicaClientTls, ReplicaMap, ReplicaTls, Settings};
-use crate::telemetry;
+use crate::{socket, telemetry};
 
 /// A dblist may take so long to come.
 const FETCH: Duration = Duration::from_secs(20);
@@ -50,6 +51,14 @@ async fn serve(place: Place) -> Result<(), Failure> {
         return Err(Failure::usage(
             "there is no account for the wiki replicas: set replicas.accounts_file",
         ));
+    }
+    let socket = settings.data_dir.replicas_socket();
+    let other = socket::ask::<Status>(&socket, STATUS_PATH, Duration::from_secs(1)).await;
+    if other.is_ok() {
+        return Err(Failure::taken(format!(
+            "another replica gateway answers on {}: `holt up` runs one by itself",
+            socket.display()
+        )));
     }
     let gateway = gateway(&settings)?;
     let stop = CancellationToken::new();

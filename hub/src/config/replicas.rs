@@ -138,6 +138,29 @@ impl Settings {
                     );
                 }
             }
+            if let Some(twice) = twice(&section.backends) {
+                refuse(
+                    "backends",
+                    format!("{twice:?} stands there twice"),
+                    "Write each server once",
+                );
+            }
+            let known = |database: &String| {
+                let others = self.replica_sections.iter();
+                let mut before = others.take_while(|(other, _)| other != name);
+                before.find(|(_, other)| other.databases.contains(database))
+            };
+            let elsewhere = section
+                .databases
+                .iter()
+                .find_map(|database| Some((database, known(database)?)));
+            if let Some((database, (other, _))) = elsewhere {
+                refuse(
+                    "databases",
+                    format!("{database:?} is in section {other} already"),
+                    "Write each database in the one section that has it",
+                );
+            }
             if section.tls_ca_file.is_some() && section.tls != ReplicaTls::Verify {
                 refuse(
                     "tls_ca_file",
@@ -189,6 +212,20 @@ impl Settings {
         Ok(accounts)
     }
 
+    /// Tells that others can read the accounts' file.
+    #[must_use]
+    pub fn replica_file_note(&self) -> Option<String> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.replicas.accounts_file.as_ref()?;
+        let mode = std::fs::metadata(path).ok()?.permissions().mode();
+        (mode & 0o077 != 0).then(|| {
+            format!(
+                "Note: replicas.accounts_file, {}, can be read by others than its owner: chmod 600 it, since it holds passwords.",
+                path.display()
+            )
+        })
+    }
+
     /// What an operator should know of the replica accounts, though it is no mistake.
     #[must_use]
     pub fn replica_note(&self) -> Option<String> {
@@ -202,6 +239,13 @@ impl Settings {
             _ => Some(format!("Note: {count} users work on the replicas at a time, one for each account; more wait.")),
         }
     }
+}
+
+fn twice(texts: &[String]) -> Option<&String> {
+    texts
+        .iter()
+        .enumerate()
+        .find_map(|(at, text)| texts[..at].contains(text).then_some(text))
 }
 
 fn read(path: &Path) -> Result<SecretString, String> {

@@ -558,6 +558,16 @@ fn replica_accounts_and_sections_belong_together() {
             "no section \"s9\"",
         ),
         (
+            "[replica_section.s1]\nbackends = [\"db:1\", \"db:1\"]",
+            &environment[..],
+            "\"db:1\" stands there twice",
+        ),
+        (
+            "[replica_section.s1]\nbackends = [\"db:1\"]\ndatabases = [\"x_p\"]\n[replica_section.s2]\nbackends = [\"db:2\"]\ndatabases = [\"x_p\"]",
+            &environment[..],
+            "\"x_p\" is in section s1 already",
+        ),
+        (
             "[replicas]\nconnections = 0\n[replica_section.s1]\nbackends = [\"db:1\"]",
             &environment[..],
             "0 connections",
@@ -572,6 +582,19 @@ fn replica_accounts_and_sections_belong_together() {
         assert!(problems.contains(wanted), "{text}: {problems}");
         assert!(!problems.contains("a b"), "{problems}");
     }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "u1 a\n").unwrap();
+    let named = format!(
+        "[replicas]\naccounts_file = \"{}\"\n{section}",
+        file.path().display()
+    );
+    let note = |mode| {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        load(&named, &[]).unwrap().replica_file_note()
+    };
+    assert_eq!(note(0o600), None);
+    assert!(note(0o644).unwrap().contains("chmod 600"));
     let twice = load(section, &[("HOLT__REPLICAS__ACCOUNTS", "u1 a;u1 b")]).unwrap();
     let mistake = twice.replica_accounts().unwrap_err();
     assert!(
