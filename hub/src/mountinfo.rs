@@ -101,16 +101,17 @@ impl Table {
 fn line(line: &[u8]) -> Option<Mounted> {
     let mut fields = line.split(|byte| *byte == b' ');
     let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
-    let text = |field: &[u8]| Some(std::str::from_utf8(field).ok()?.to_owned());
+    // A label or an export may have letters of another time: the line counts all the same.
+    let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
     let id = number(fields.next()?)?;
     let parent = number(fields.next()?)?;
-    let device = text(fields.next()?)?;
+    let device = text(fields.next()?);
     let root = path(fields.next()?);
     let point = path(fields.next()?);
-    let options = text(fields.next()?)?;
+    let options = text(fields.next()?);
     let optional: Vec<_> = fields.by_ref().take_while(|field| *field != b"-").collect();
-    let kind = text(fields.next()?)?;
-    let source = text(fields.next()?)?;
+    let kind = text(fields.next()?);
+    let source = text(fields.next()?);
     let has = |name: &[u8]| optional.iter().any(|field| field.starts_with(name));
     Some(Mounted {
         id,
@@ -166,6 +167,13 @@ mod tests {
 63 61 0:42 / /t/mounts/mnt+nfs/dumps/a\\040b rw - tmpfs none rw
 rubbish
 ";
+
+    #[test]
+    fn a_name_in_letters_of_another_time_hides_no_mount() {
+        let table = Table::parse(b"61 60 0:40 / /t/a rw shared:3 - nfs4 d\xe4tei:/x rw\n");
+        let seen = table.at(Path::new("/t/a")).unwrap();
+        assert!(seen.has("rw") && seen.source.ends_with(":/x"));
+    }
 
     #[test]
     fn the_last_mount_of_a_place_is_the_one_seen() {

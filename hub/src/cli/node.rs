@@ -53,8 +53,12 @@ fn is_roots(file: Option<&Path>) -> Result<(), Failure> {
     let by_sudo = std::env::var("SUDO_UID")
         .ok()
         .and_then(|uid| uid.parse().ok());
-    let is_owned = found.uid() == 0 || Some(found.uid()) == by_sudo;
-    if is_owned && found.mode() & 0o002 == 0 {
+    // A user's own group is theirs alone on most systems.
+    let others = match found.uid() {
+        0 => Some(0o022),
+        uid => (Some(uid) == by_sudo).then_some(0o002),
+    };
+    if others.is_some_and(|others| found.mode() & others == 0) {
         return Ok(());
     }
     Err(Failure::usage(format!(

@@ -26,6 +26,36 @@ impl Settings {
         waiting.map(tell).collect()
     }
 
+    /// Nothing is mounted out of what notebooks write: they could put something else there.
+    pub(super) fn check_within_written(
+        &self,
+        name: &str,
+        mount: &MountSettings,
+        refuse: &mut impl FnMut(&'static str, String, &str),
+    ) {
+        if !matches!(mount.kind.as_str(), "bind" | "image") {
+            return;
+        }
+        let source = plain(Path::new(&mount.source));
+        let is_around = |(other, written): &&(String, MountSettings)| {
+            let theirs = plain(Path::new(&written.source));
+            other != name
+                && written.kind == "bind"
+                && !written.read_only
+                && source != theirs
+                && source.starts_with(&theirs)
+        };
+        if let Some((other, _)) = self.mounts.iter().find(is_around) {
+            refuse(
+                "source",
+                format!(
+                    "it lies in the source of [mount.{other}], which notebooks write: they could put another directory there"
+                ),
+                "Give a directory outside of it, or set read_only there",
+            );
+        }
+    }
+
     /// A directory that holds Holt's own, or is in it, is given to nobody. Only the words are compared: a source may be on a disk that
     /// does not answer. The node looks at where links lead, before it mounts.
     pub(super) fn check_own(

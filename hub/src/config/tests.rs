@@ -334,6 +334,29 @@ fn a_directory_that_holds_holts_own_or_is_in_it_is_shared_with_nobody() {
 }
 
 #[test]
+fn nothing_is_mounted_out_of_what_notebooks_write() {
+    let text = |written: &str, source: &str| {
+        format!(
+            "[mount.team]\nsource = \"/srv/team\"\ntarget = \"/mnt/a/team\"\nread_only = {written}\n\
+             [mount.pub]\nsource = \"{source}\"\ntarget = \"/mnt/b/pub\""
+        )
+    };
+    for (written, source, is_well) in [
+        ("false", "/srv/team/pub", false),
+        ("false", "/srv/x/../team/pub", false),
+        ("false", "/srv/team", true),
+        ("false", "/srv/teams", true),
+        ("true", "/srv/team/pub", true),
+    ] {
+        let loaded = load(&text(written, source), &[]);
+        assert_eq!(loaded.is_ok(), is_well, "{source}: {loaded:?}");
+        if let Err(problems) = loaded {
+            assert!(problems.join("\n").contains("which notebooks write"));
+        }
+    }
+}
+
+#[test]
 fn people_of_a_mount_are_its_users_and_those_of_its_groups() {
     let text = |lines: &str| {
         format!(

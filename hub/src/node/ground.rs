@@ -231,18 +231,35 @@ fn make_missing(path: &Path, mode: u32) -> std::io::Result<()> {
     made.set_permissions(PermissionsExt::from_mode(mode))
 }
 
+/// What on the way to a path others than root could change, or put something else into, if there is any. A link at its end counts too.
+pub(super) fn others_may_change(path: &Path) -> Option<PathBuf> {
+    let is_others = |above: &Path, is_end: bool| {
+        let Ok(found) = std::fs::symlink_metadata(above) else {
+            // It is not there yet, or cannot be seen: whoever makes it is decided by what is above.
+            return false;
+        };
+        if is_end || found.is_symlink() {
+            return found.is_symlink() && found.uid() != 0;
+        }
+        let is_sticky = found.mode() & 0o1000 != 0;
+        found.uid() != 0 || (found.mode() & 0o022 != 0 && !is_sticky)
+    };
+    path.ancestors()
+        .enumerate()
+        .find(|(depth, above)| is_others(above, *depth == 0))
+        .map(|(_, above)| above.to_owned())
+}
+
 /// Whether the directory is a node's, or may become one: what is in it would be covered, and what is mounted there be taken away. And
 /// whether its way is root's alone: whoever may rename a part of it could put another directory in its place while root works there.
 fn is_nobody_elses(path: &Path) -> std::io::Result<()> {
-    for above in path.ancestors().skip(1) {
-        let found = std::fs::symlink_metadata(above)?;
-        let is_sticky = found.mode() & 0o1000 != 0;
-        if found.uid() != 0 || (found.mode() & 0o022 != 0 && !is_sticky) {
-            return Err(std::io::Error::other(format!(
-                "others than root may change {}; set node.directory to a place below directories of root's, such as /run/holt/mounts",
-                above.display()
-            )));
-        }
+    // Where links on the way lead has a way of its own.
+    let led = || others_may_change(&path.parent()?.canonicalize().ok()?.join("in"));
+    if let Some(above) = others_may_change(path).or_else(led) {
+        return Err(std::io::Error::other(format!(
+            "others than root may change {}; set node.directory to a place below directories of root's, such as /run/holt/mounts",
+            above.display()
+        )));
     }
     let is_marked = std::fs::symlink_metadata(path.join(LOCK))
         .is_ok_and(|mark| mark.is_file() && mark.uid() == rustix::process::geteuid().as_raw());
@@ -372,4 +389,20 @@ fn lock(directory: &Path, data_dir: &Path) -> Result<File, NodeError> {
         .and_then(|()| file.write_all(&mark))
         .map_err(unusable)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_that_others_may_change_is_seen() -> std::io::Result<()> {
+        let directory = tempfile::tempdir()?;
+        let open = directory.path().join("open");
+        std::fs::create_dir_all(open.join("source"))?;
+        std::fs::set_permissions(&open, PermissionsExt::from_mode(0o777))?;
+        assert!(others_may_change(&open.join("source")).is_some());
+        assert_eq!(others_may_change(Path::new("/usr/bin")), None);
+        Ok(())
+    }
 }

@@ -174,7 +174,13 @@ pub(super) fn shut(staging: &Path, access: Access) -> Result<(), Trouble> {
         })?;
     }
     // Asked again: a flag that was not taken would be noticed by nobody.
-    match table()?
+    let table = table()?;
+    if table.at(staging).is_none() {
+        return Err(Trouble::Failed(
+            "the kernel's list of mounts does not show it, so its flags are not known".to_owned(),
+        ));
+    }
+    match table
         .within(staging)
         .iter()
         .find(|mount| !access.is_kept_by(mount))

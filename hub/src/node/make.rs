@@ -2,11 +2,13 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Seek};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::fs::{AtFlags, CWD, Gid, RenameFlags, Uid};
 
+use super::ground::others_may_change;
 use super::hand::{
     Make, Reads, Trouble, ask, failed, must_be_free, reads_of, shut, table, take_away,
 };
@@ -59,6 +61,11 @@ impl Make {
         Ok(source)
     }
 
+    /// The source whose mounts below it are copied. Not one that notebooks write: they could lead root elsewhere by links and new names.
+    pub(super) fn followed<'s>(&self, source: &'s Option<PathBuf>) -> Option<&'s Path> {
+        source.as_deref().filter(|_| !self.access.write)
+    }
+
     /// A directory of this machine, alone: what is mounted below it is copied one by one, so that one that is dead holds nobody else.
     fn bind(&self) -> Result<PathBuf, Trouble> {
         let source = Path::new(&self.source)
@@ -72,6 +79,16 @@ impl Make {
                     own.display()
                 )));
             }
+        }
+        if (self.access.write || self.owner.is_some())
+            && let Some(above) =
+                others_may_change(Path::new(&self.source)).or_else(|| others_may_change(&source))
+        {
+            return Err(Trouble::Refused(format!(
+                "others than root may change {}, and put another directory where {} is: what notebooks write, or what is given to an owner, needs a way that is root's alone",
+                above.display(),
+                self.source
+            )));
         }
         rustix::mount::mount_bind(&source, &self.staging)
             .map_err(|errno| failed(&format!("{} cannot be mounted", source.display()), errno))?;
@@ -117,7 +134,12 @@ impl Make {
             _ => {}
         }
         // Follows no link, and takes nothing that is there.
-        std::fs::File::create_new(&new)
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            // Who may not see what is in it may not read the file either.
+            .mode(0o600)
+            .open(&new)
             .and_then(|file| file.set_len(size))
             .map_err(failed)?;
         let mut command = Command::new("mkfs.ext4");

@@ -295,7 +295,7 @@ impl Watch {
             Outcome::Done { source } => self.source = source,
             other => return other,
         }
-        if let (Some(source), Ok(table)) = (&self.source, Table::read()) {
+        if let (Some(source), Ok(table)) = (self.make.followed(&self.source), Table::read()) {
             let staging = &self.make.staging;
             self.follower.follow(&table, source, staging, until).await;
         }
@@ -315,7 +315,7 @@ impl Watch {
 
     /// Asks what is mounted below a bind mount's source too, and follows what changed there.
     async fn ask_parts(&mut self) {
-        if let (Some(source), Ok(table)) = (&self.source, Table::read()) {
+        if let (Some(source), Ok(table)) = (self.make.followed(&self.source), Table::read()) {
             self.follower.ask(&table, source, &self.make.place).await;
         }
         if let Ok(table) = Table::read() {
@@ -325,7 +325,7 @@ impl Watch {
 
     /// Copies what is mounted below a bind mount's source, and takes away what is so no longer.
     async fn follow_source(&mut self, table: &Table) {
-        if let Some(source) = &self.source {
+        if let Some(source) = self.make.followed(&self.source) {
             let until = Instant::now() + self.node.mount_within;
             let place = &self.make.place;
             self.follower.follow(table, source, place, until).await;
