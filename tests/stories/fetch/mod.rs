@@ -28,6 +28,7 @@ struct Scene {
     mirror: Mirror,
     content: Vec<u8>,
     to: TempDir,
+    data: TempDir,
 }
 
 impl Scene {
@@ -43,6 +44,7 @@ impl Scene {
             mirror,
             content,
             to: TempDir::new()?,
+            data: TempDir::new()?,
         })
     }
 
@@ -88,7 +90,7 @@ impl Scene {
         let mut command = tokio::process::Command::new(binary()?);
         command
             .args(["dumps", "fetch"])
-            .env("HOLT_DATA_DIR", self.to.path().join("data"))
+            .env("HOLT_DATA_DIR", self.data.path().join("data"))
             .current_dir(self.to.path())
             .kill_on_drop(true);
         Ok(command)

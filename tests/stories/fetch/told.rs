@@ -55,7 +55,7 @@ async fn on_a_terminal_a_line_moves() -> Result<()> {
     command
         .args(["--quiet", "--return", "--command", &line, "/dev/null"])
         .current_dir(scene.to.path())
-        .env("HOLT_DATA_DIR", scene.to.path().join("data"))
+        .env("HOLT_DATA_DIR", scene.data.path().join("data"))
         .env("TERM", "xterm")
         .stdin(Stdio::null())
         .kill_on_drop(true);
@@ -73,7 +73,7 @@ async fn what_comes_next_depends_on_the_settings() -> Result<()> {
     let scene = Scene::new()?;
     let said = words(&scene.fetch([]).await?);
     let here = scene.to.path().display();
-    let new = scene.to.path().join("data/holt.toml");
+    let new = scene.data.path().join("data/holt.toml");
     for expected in [
         &format!(
             "at /public/dumps/public/{WIKI}/20260101, add to {}",
@@ -135,7 +135,7 @@ async fn the_data_directory_stays_shut_and_what_is_for_notebooks_is_open() -> Re
     command.args([WIKI, JOB, "--mirror", &scene.mirror.url()]);
     let output = ended(command).await?;
     ensure!(output.status.success(), "{}", words(&output));
-    let data = scene.to.path().join("data");
+    let data = scene.data.path().join("data");
     for (path, expected) in [
         ("", 0o700),
         ("dumps", 0o755),
