@@ -423,7 +423,16 @@ fn who_crowds_the_door_keeps_nobody_else_out() {
     for _ in 0..5 {
         assert_eq!(world.client("a", "enwiki_p").value("select 1"), "1");
     }
-    drop(crowd);
+    // Who is turned away is told why: those who came last among them.
+    use std::io::Read as _;
+    let told = crowd.into_iter().rev().find_map(|socket| {
+        let mut socket = socket.into_std().ok()?;
+        socket.set_nonblocking(false).ok()?;
+        let mut told = Vec::new();
+        socket.read_to_end(&mut told).ok()?;
+        (!told.is_empty()).then(|| String::from_utf8_lossy(&told).into_owned())
+    });
+    assert!(told.is_some_and(|told| told.contains("Too many connections")));
 }
 
 /// One notebook begins large statements in many connections and ends none, to take all memory.

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::certificate::Renewal;
 use super::door::Door;
+use super::packet::SqlError;
 use super::session::Talk;
 use super::settings::ClientTls;
 use super::{Gateway, login, metrics};
@@ -125,6 +126,13 @@ pub(super) async fn keep_wanted(gateway: Arc<Gateway>) {
 /// Takes clients in until the gateway ends.
 pub(super) async fn accept(gateway: Arc<Gateway>, listener: TcpListener) {
     let door = Arc::new(Door::default());
+    let mut full = Vec::new();
+    SqlError::new(
+        1040,
+        b"08004",
+        "Too many connections from here that did not say who they are; try again in a moment",
+    )
+    .write(&mut full, 0);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -138,8 +146,9 @@ pub(super) async fn accept(gateway: Arc<Gateway>, listener: TcpListener) {
                 continue;
             }
         };
-        // Too many at the door: who comes now is not even greeted, so that those who are there get through.
+        // Too many at the door: who comes now is told so and not waited for, so that those who are there get through.
         let Some(standing) = door.stand(peer.ip()) else {
+            let _ = stream.try_write(&full);
             continue;
         };
         let gateway = Arc::clone(&gateway);
