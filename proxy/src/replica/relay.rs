@@ -187,12 +187,16 @@ impl<'a> Exchange<'a> {
                 Err(order) => return Err(End::Ordered(order)),
             }
         }
-        if matches!(self.link.backend.wire.socket, crate::http::Socket::Tls(_))
-            && self.link.backend.wire.write(&[]).await.is_err()
-        {
-            return Err(End::BackendGone("the connection to it broke"));
-        }
-        Ok(())
+        poll_fn(|cx| {
+            if let Poll::Ready(flushed) = self.link.backend.wire.poll_flush(cx) {
+                let gone = |_| End::BackendGone("the connection to it broke");
+                return Poll::Ready(flushed.map_err(gone));
+            }
+            self.session
+                .poll_order(cx)
+                .map(|order| Err(End::Ordered(order)))
+        })
+        .await
     }
 
     async fn next_event(&mut self) -> Event {
@@ -288,14 +292,8 @@ impl<'a> Exchange<'a> {
                     Some(packed) => &packed[at..],
                     None => &self.link.backend.wire.inbox.bytes()[at..count],
                 };
-                match self.client.poll_write(cx, bytes) {
-                    Poll::Ready(written) => return Poll::Ready(Ok(written)),
-                    Poll::Pending => {}
-                }
-                match self.poll_told(cx) {
-                    Some(event) => Poll::Ready(Err(event)),
-                    None => Poll::Pending,
-                }
+                let written = self.client.poll_write(cx, bytes);
+                self.or_told(cx, written)
             })
             .await;
             match event {
@@ -309,19 +307,25 @@ impl<'a> Exchange<'a> {
         }
         loop {
             let event = poll_fn(|cx| {
-                if let Poll::Ready(flushed) = self.client.poll_flush(cx) {
-                    return Poll::Ready(Ok(flushed));
-                }
-                match self.poll_told(cx) {
-                    Some(event) => Poll::Ready(Err(event)),
-                    None => Poll::Pending,
-                }
+                let flushed = self.client.poll_flush(cx);
+                self.or_told(cx, flushed)
             })
             .await;
             match event {
                 Ok(flushed) => return flushed.map_err(|_| End::ClientGone),
                 Err(event) => self.heed(event)?,
             }
+        }
+    }
+
+    /// What was polled, else what the session is told meanwhile.
+    fn or_told<T>(&mut self, cx: &mut Context<'_>, polled: Poll<T>) -> Poll<Result<T, Event>> {
+        if let Poll::Ready(done) = polled {
+            return Poll::Ready(Ok(done));
+        }
+        match self.poll_told(cx) {
+            Some(event) => Poll::Ready(Err(event)),
+            None => Poll::Pending,
         }
     }
 

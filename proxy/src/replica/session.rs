@@ -112,12 +112,7 @@ impl Talk {
                     break;
                 }
                 Rest::AskedBack => {
-                    if self.memory.keeps().is_none() {
-                        if let Some(link) = self.link.take() {
-                            dismiss(&self.gateway, *link);
-                        }
-                        self.holds.leave_account();
-                    }
+                    self.give_back();
                     continue;
                 }
                 Rest::BackendMoved => {
@@ -158,8 +153,21 @@ impl Talk {
                 }
             }
         }
+        self.leave_backend();
+    }
+
+    /// Lets the backend go, which runs nothing.
+    fn leave_backend(&mut self) {
         if let Some(link) = self.link.take() {
             dismiss(&self.gateway, *link);
+        }
+    }
+
+    /// Gives the account back that somebody waits for, unless what would be lost is held.
+    fn give_back(&mut self) {
+        if self.memory.keeps().is_none() {
+            self.leave_backend();
+            self.holds.leave_account();
         }
     }
 
@@ -213,11 +221,8 @@ impl Talk {
             if let Poll::Ready(came) = self.client.poll_command(cx, &mut command, &mut part, most) {
                 return Poll::Ready(Ok(came));
             }
-            if session.take_asked_back() && self.memory.keeps().is_none() {
-                if let Some(link) = self.link.take() {
-                    dismiss(&self.gateway, *link);
-                }
-                self.holds.leave_account();
+            if session.take_asked_back() {
+                self.give_back();
             }
             match session.poll_order(cx) {
                 Poll::Ready(order) if order.ends() => Poll::Ready(Err(order)),

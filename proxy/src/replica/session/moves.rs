@@ -13,7 +13,7 @@ use crate::replica::listen::LOGIN;
 use crate::replica::login::{prove, unknown_database};
 use crate::replica::memory::Memory;
 use crate::replica::packet::SqlError;
-use crate::replica::reach::{Holds, dismiss, reach};
+use crate::replica::reach::{Holds, reach};
 use crate::replica::sections::{Place as Home, Section};
 use crate::replica::sessions::Order;
 use crate::replica::statement::Statement;
@@ -76,9 +76,7 @@ impl Talk {
 
     /// As fresh, with the same user and database.
     pub(super) fn reset(&mut self) {
-        if let Some(link) = self.link.take() {
-            dismiss(&self.gateway, *link);
-        }
+        self.leave_backend();
         self.memory.forget();
     }
 
@@ -89,9 +87,7 @@ impl Talk {
             return Ok(Then::Leave);
         };
         // Whoever it is then begins anew: nothing is held for somebody who does not answer.
-        if let Some(link) = self.link.take() {
-            dismiss(&self.gateway, *link);
-        }
+        self.leave_backend();
         // Seat and account are a user's.
         self.holds = Holds::default();
         let proving = prove(
@@ -184,9 +180,7 @@ impl Talk {
                 return Err(Failure::Refused(error));
             }
         }
-        if let Some(link) = self.link.take() {
-            dismiss(&self.gateway, *link);
-        }
+        self.leave_backend();
         let session = Arc::clone(&self.place.session);
         let reaching = reach(
             &self.gateway,

@@ -9,7 +9,6 @@ use super::{Talk, Then, command};
 use crate::replica::answer::Wanted;
 use crate::replica::memory::PREPARED;
 use crate::replica::packet::{self, Reader, SqlError};
-use crate::replica::reach::dismiss;
 use crate::replica::sessions::shown;
 use crate::replica::statement::{self, Kind, Sent, Statement};
 use crate::replica::wire::WireError;
@@ -73,9 +72,7 @@ impl Talk {
             if self.memory.keeps().is_some() {
                 return Ok(Then::Leave);
             }
-            if let Some(link) = self.link.take() {
-                dismiss(&self.gateway, *link);
-            }
+            self.leave_backend();
         }
         Ok(then)
     }
