@@ -7,6 +7,7 @@ mod clients;
 mod database;
 mod doors;
 mod hostile;
+mod late;
 mod limits;
 mod maps;
 mod operator;

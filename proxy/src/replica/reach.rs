@@ -7,6 +7,7 @@ use std::time::Duration;
 use mysql_common::constants::CapabilityFlags;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Gateway;
 use super::accounts::Lease;
@@ -24,6 +25,8 @@ const RESTART: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(100);
 /// An answer to what restores a session.
 const RESTORE: Duration = Duration::from_secs(10);
+/// A server that had not begun the statement when it was told to end it has forgotten it, and is told again after so long.
+const UNHEARD: Duration = Duration::from_secs(1);
 
 /// A connection to a backend, for one session.
 #[derive(Debug)]
@@ -35,7 +38,22 @@ pub(crate) struct Link {
     /// The default database there; empty is none.
     pub(crate) database: String,
     /// A statement of it is being ended.
-    pub(crate) killing: Option<JoinHandle<()>>,
+    pub(crate) killing: Option<Killing>,
+}
+
+/// The end of a statement under way: told again and again, until this is let go.
+#[derive(Debug)]
+pub(crate) struct Killing {
+    task: JoinHandle<()>,
+    over: DropGuard,
+}
+
+impl Killing {
+    /// The statement has ended. Nothing of this meets the next one.
+    pub(crate) async fn finish(self) {
+        drop(self.over);
+        let _ = self.task.await;
+    }
 }
 
 /// What a session holds while it may reach backends.
@@ -228,16 +246,26 @@ pub(crate) fn abandon(gateway: &Arc<Gateway>, link: Link) {
     });
 }
 
-/// Ends the statement that a connection runs. The connection must be kept until the task is over, so that no other has its number.
+/// Ends the statement that a connection runs. The connection must be kept until the killing is finished, so that no other has its
+/// number.
 pub(crate) fn stop_statement(gateway: &Arc<Gateway>, link: &mut Link) {
     if link.killing.is_some() {
         return;
     }
     let (target, lease) = (Arc::clone(&link.target), link.lease.again());
     let thread = link.backend.thread;
-    link.killing = Some(gateway.tasks.spawn(async move {
-        kill(&target, &lease, thread, "KILL QUERY").await;
-    }));
+    let over = CancellationToken::new();
+    let told = over.clone();
+    let task = gateway.tasks.spawn(async move {
+        loop {
+            kill(&target, &lease, thread, "KILL QUERY").await;
+            if timeout(UNHEARD, told.cancelled()).await.is_ok() {
+                return;
+            }
+        }
+    });
+    let over = over.drop_guard();
+    link.killing = Some(Killing { task, over });
 }
 
 async fn kill(target: &Target, lease: &Lease, thread: u32, word: &str) {

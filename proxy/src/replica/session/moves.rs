@@ -163,8 +163,7 @@ impl Talk {
         if let Some(link) = &mut self.link {
             if link.section.name == section.name {
                 if let Some(killing) = link.killing.take() {
-                    // It must not meet the next statement.
-                    let _ = killing.await;
+                    killing.finish().await;
                 }
                 // One that an operator empties is left where nothing is lost by it and another is there.
                 let leaves = link.target.draining.load(Ordering::Relaxed)
