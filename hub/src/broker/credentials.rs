@@ -17,6 +17,7 @@ use crate::access::{self, Revoke};
 use crate::login::provider::{LoginError, Outgoing};
 use crate::login::sign_in::{Registered, SignIn, auth_state_owner};
 use crate::store::auth_states::AuthStateRow;
+use crate::store::broker::BrokerCaller;
 use crate::store::{Store, StoreError};
 
 /// A credential that runs out so soon is renewed first.
@@ -56,6 +57,16 @@ impl Credentials {
     pub(super) fn can_renew(&self) -> bool {
         self.registered()
             .is_ok_and(|registered| registered.provider.can_renew())
+    }
+
+    /// The credential that was read with the caller, or what is there in its place when it runs out.
+    pub(super) async fn first(&self, caller: BrokerCaller) -> Result<Credential, BrokerError> {
+        let row = caller.auth_state.ok_or(BrokerError::NoCredential)?;
+        let state = self.open(&row).ok_or(BrokerError::NoCredential)?;
+        if self.registered()?.provider.runs_out(&state, MARGIN) {
+            return self.of(caller.user_id, None).await;
+        }
+        Ok(Credential { state })
     }
 
     /// The user's credential; not `refused`, if the wiki took that no more.

@@ -16,6 +16,7 @@ mod body;
 mod credentials;
 mod delivery;
 mod limits;
+mod looks;
 mod refusal;
 mod request;
 mod sites;
@@ -24,7 +25,7 @@ pub(crate) mod tests;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -43,6 +44,7 @@ use self::credentials::Credentials;
 pub use self::delivery::Given;
 pub use self::limits::Limits;
 use self::limits::{Turn, Turns};
+use self::looks::Looks;
 pub use self::refusal::{Bad, BrokerError, Outcome};
 use self::request::BodyKind;
 pub use self::sites::{Site, Sites};
@@ -60,6 +62,8 @@ const FORM_BYTES: usize = 16 << 20;
 const FORMS_KIB: usize = 512 << 10;
 /// How long a form waits for memory.
 const FORMS_PATIENCE: Duration = Duration::from_secs(10);
+/// How long what was read about a launch may be gone by.
+pub(crate) const FRESH: Duration = Duration::from_millis(100);
 const CONNECT: Duration = Duration::from_secs(10);
 /// Shorter than wikis keep a resting connection, so that a request hardly ever meets one that ends.
 const RESTING: Duration = Duration::from_secs(4);
@@ -84,8 +88,11 @@ pub struct BrokerSettings {
 }
 
 /// A request as a notebook describes it.
-#[derive(Debug)]
 pub struct Asked<'a> {
+    /// What the launch shows.
+    pub token: &'a str,
+    /// Where it comes from, if that is known.
+    pub from: Option<IpAddr>,
     /// The method.
     pub method: &'a str,
     /// The whole address.
@@ -114,6 +121,7 @@ struct Inner {
     store: Store,
     settings: BrokerSettings,
     credentials: Credentials,
+    looks: Looks,
     client: reqwest::Client,
     turns: Turns,
     forms: Semaphore,
@@ -155,15 +163,17 @@ impl Broker {
                 reason: format!("no HTTP client can be made: {}", crate::error_chain(&error)),
             })?;
         let (actions, written) = Actions::new();
+        let provider: Arc<str> = Arc::from(settings.provider.as_str());
         let credentials = Credentials {
             store: store.clone(),
             sign_in,
             revoke,
-            provider: Arc::from(settings.provider.as_str()),
+            provider: Arc::clone(&provider),
             tasks,
         };
         Ok(Self {
             inner: Arc::new(Inner {
+                looks: Looks::new(store.clone(), provider),
                 store,
                 turns: Turns::new(settings.limits),
                 settings,
@@ -262,8 +272,8 @@ impl Broker {
         }
         let caller = self
             .inner
-            .store
-            .broker_caller(&secret::hash(token))
+            .looks
+            .look(&secret::hash(token))
             .await?
             .ok_or(BrokerError::NoCaller)?;
         if !caller.address.is_unspecified() && address != Some(caller.address) {
@@ -279,21 +289,19 @@ impl Broker {
         Ok(caller)
     }
 
-    /// Sends a request as the caller's owner, and returns what the wiki answered, whatever it is.
+    /// Sends a request as the owner of the launch that asks, and returns what the wiki answered, whatever it is.
     ///
     /// # Errors
     /// [`BrokerError`], which says whether the wiki may have carried it out.
-    pub async fn send<B>(
-        &self,
-        caller: &BrokerCaller,
-        asked: Asked<'_>,
-        body: B,
-    ) -> Result<Answer, BrokerError>
+    pub async fn send<B>(&self, asked: Asked<'_>, body: B) -> Result<Answer, BrokerError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
-        let mut entry = self.inner.actions.begin(caller, asked.method);
-        match self.carry(caller, asked, body, &mut entry).await {
+        let looked = Instant::now();
+        let caller = self.caller(asked.token, asked.from).await?;
+        let launch = caller.launch.clone();
+        let mut entry = self.inner.actions.begin(&caller, asked.method);
+        match self.carry(caller, looked, asked, body, &mut entry).await {
             Ok(answer) => {
                 let code = answer.headers.get("mediawiki-api-error");
                 let code = code.and_then(|code| code.to_str().ok()).unwrap_or_default();
@@ -301,7 +309,7 @@ impl Broker {
                 Ok(answer)
             }
             Err(error) => {
-                debug!(launch.id = caller.launch, error = %crate::error_chain(&error), "A request to a wiki has no answer");
+                debug!(launch.id = launch, error = %crate::error_chain(&error), "A request to a wiki has no answer");
                 entry.failed(&error);
                 Err(error)
             }
@@ -324,7 +332,8 @@ impl Broker {
 
     async fn carry<B>(
         &self,
-        caller: &BrokerCaller,
+        mut caller: BrokerCaller,
+        looked: Instant,
         asked: Asked<'_>,
         mut body: B,
         entry: &mut Entry,
@@ -386,6 +395,10 @@ impl Broker {
                 is_over,
             ))),
         };
+        if looked.elapsed() > FRESH {
+            // It waited for its turn or its body, and may not be wished any more.
+            caller = self.caller(asked.token, asked.from).await?;
+        }
         attempt.go(caller, whole, stream, turn, entry).await
     }
 }

@@ -28,6 +28,7 @@ mod trouble;
 mod visitor;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -187,6 +188,11 @@ impl Wiki {
     /// What cannot be written.
     pub fn set_read_only(&self, read_only: ReadOnly) {
         lock(&self.state).read_only = read_only;
+    }
+
+    /// How long it thinks before each answer.
+    pub fn set_pause(&self, pause: Duration) {
+        lock(&self.state).pause = pause;
     }
 
     /// How long access tokens of OAuth 2.0 hold.

@@ -185,7 +185,13 @@ async fn respond(
         &body,
         peer.ip(),
     );
-    let fate = receive(&mut lock(&state), &request);
+    let (fate, pause) = {
+        let mut state = lock(&state);
+        (receive(&mut state, &request), state.pause)
+    };
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
     let answer = match fate {
         Fate::Answer(answer) => answer,
         Fate::Close => return Err(Ended),

@@ -1,7 +1,7 @@
 //! All that the wiki knows, and its clock. One value behind one lock, so that a test may change anything between two requests.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::RngExt as _;
 
@@ -27,6 +27,7 @@ pub(super) struct State {
     pub(super) read_only: ReadOnly,
     pub(super) central_auth: bool,
     pub(super) demands_user_agent: bool,
+    pub(super) pause: Duration,
     pub(super) access_token_seconds: i64,
     pub(super) refresh_token_seconds: i64,
     pub(super) accounts: BTreeMap<u64, Account>,
@@ -35,6 +36,8 @@ pub(super) struct State {
     pub(super) request_tokens: HashMap<String, RequestToken>,
     /// By consumer, token and nonce: until when.
     pub(super) nonces: HashMap<(String, String, String), i64>,
+    /// When nonces were last forgotten.
+    pub(super) swept: i64,
     pub(super) codes: HashMap<String, Code>,
     pub(super) bearers: HashMap<String, Bearer>,
     pub(super) refreshes: HashMap<String, Refresh>,
@@ -172,6 +175,7 @@ impl State {
             read_only: ReadOnly::No,
             central_auth: true,
             demands_user_agent: false,
+            pause: Duration::ZERO,
             access_token_seconds: 3600,
             refresh_token_seconds: 30 * 86400,
             accounts: BTreeMap::new(),
@@ -179,6 +183,7 @@ impl State {
             acceptances: Vec::new(),
             request_tokens: HashMap::new(),
             nonces: HashMap::new(),
+            swept: 0,
             codes: HashMap::new(),
             bearers: HashMap::new(),
             refreshes: HashMap::new(),

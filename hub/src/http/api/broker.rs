@@ -114,14 +114,15 @@ async fn pass(broker: &Broker, request: Request) -> Result<Response, BrokerError
     let token = text(headers, "authorization")
         .and_then(|value| value.strip_prefix("Bearer "))
         .ok_or(BrokerError::NoCaller)?;
-    let caller = broker.caller(token, address(headers)).await?;
     let asked = Asked {
+        token,
+        from: address(headers),
         method: text(headers, "holt-method").ok_or(BrokerError::Bad(Bad::Method))?,
         url: text(headers, "holt-url").ok_or(BrokerError::Bad(Bad::Address("none is given")))?,
         headers,
     };
     let is_head = asked.method == "HEAD";
-    let mut answer = broker.send(&caller, asked, body).await?;
+    let mut answer = broker.send(asked, body).await?;
     if is_head {
         // The length of what does not come: this answer is one to a POST.
         answer.headers.remove(header::CONTENT_LENGTH);
