@@ -13,6 +13,7 @@
 mod actions;
 mod attempt;
 mod body;
+mod consent;
 mod credentials;
 mod delivery;
 mod limits;
@@ -39,6 +40,7 @@ use tracing::{debug, info};
 use self::actions::{Actions, Entry};
 use self::attempt::Attempt;
 use self::body::Passing;
+pub use self::consent::{ConsentError, Own, Permission};
 use self::credentials::Credentials;
 pub use self::delivery::Given;
 pub use self::limits::Limits;
@@ -67,8 +69,14 @@ const RESTING: Duration = Duration::from_secs(4);
 /// What the broker goes by.
 #[derive(Debug, Clone)]
 pub struct BrokerSettings {
-    /// The provider whose consumer acts.
+    /// The provider whose people act, by its consumer or by another one there.
     pub provider: String,
+    /// What the provider is called.
+    pub label: String,
+    /// The page of the wiki where people take back what they allowed.
+    pub manage_url: String,
+    /// The wiki's names for what the consumer asks for, as far as the settings say.
+    pub asks_for: Vec<String>,
     /// Wikis that may be called.
     pub sites: Sites,
     /// `Name/version (contact)`.
@@ -133,7 +141,7 @@ impl std::fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// Makes ready; nobody is asked anything. Renewals run on `tasks`.
+    /// Makes ready; nobody is asked anything. With a consumer of its own people must allow it first. Renewals run on `tasks`.
     ///
     /// # Errors
     /// [`LoginError::Operator`] when there can be no HTTP client.
@@ -142,6 +150,7 @@ impl Broker {
         sign_in: Arc<SignIn>,
         revoke: Arc<dyn Revoke>,
         settings: BrokerSettings,
+        own: Option<Own>,
         tasks: TaskTracker,
     ) -> Result<Self, LoginError> {
         let client = reqwest::Client::builder()
@@ -160,6 +169,7 @@ impl Broker {
             sign_in,
             revoke,
             provider: Arc::from(settings.provider.as_str()),
+            own: own.map(Arc::new),
             tasks,
         };
         Ok(Self {

@@ -127,7 +127,9 @@ pub(crate) mod pretend {
             .await
             .expect("in memory");
         let state = json!({ "access_token": "old" }).to_string();
-        let sealed = sign_in.seal.seal(&auth_state_owner(ISSUER, "7"), &state);
+        let sealed = sign_in
+            .seal
+            .seal(&auth_state_owner(ISSUER, "7", ""), &state);
         store
             .keep_auth_state(ISSUER, "7", &sealed)
             .await
@@ -160,6 +162,9 @@ pub(crate) mod pretend {
     fn broker(store: &Store, sign_in: Arc<SignIn>) -> Broker {
         let settings = BrokerSettings {
             provider: PROVIDER.to_owned(),
+            label: PROVIDER.to_owned(),
+            manage_url: String::new(),
+            asks_for: Vec::new(),
             sites: Sites::new([Site::parse("wiki.example").expect("a site")]),
             user_agent: "Holt/1 (https://hub.example)".to_owned(),
             limits: Limits {
@@ -176,6 +181,7 @@ pub(crate) mod pretend {
             sign_in,
             Arc::new(NoRevoke),
             settings,
+            None,
             TaskTracker::new(),
         )
         .expect("a client can be made")
@@ -189,6 +195,7 @@ fn two_hubs(store: &Store, provider: &Arc<Pretend>, keys: &str) -> [Credentials;
         sign_in: sign_in(provider.clone(), keys),
         revoke: Arc::new(NoRevoke),
         provider: Arc::from(PROVIDER),
+        own: None,
         tasks: TaskTracker::new(),
     })
 }
@@ -264,7 +271,7 @@ async fn a_permission_that_was_taken_back_is_over_for_good() -> Result<(), Broke
         .store(true, std::sync::atomic::Ordering::SeqCst);
     let over = one.of(user, None).await;
     assert!(matches!(over, Err(BrokerError::NoCredential)));
-    let row: Option<AuthStateRow> = store.auth_state_of(user, PROVIDER).await?;
+    let row: Option<AuthStateRow> = store.auth_state_of(user, PROVIDER, "").await?;
     assert_eq!(row, None);
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! Rules between the settings of the broker and those of the provider whose consumer acts.
 
 use super::written::Written;
-use super::{Protocol, ProviderKind, Settings, refuse_in};
+use super::{
+    Callback, PERMISSION_CALLBACK, Protocol, ProviderKind, ProviderSettings, Settings, Signature,
+    refuse_in,
+};
 
 impl Settings {
     /// What an operator should know of the broker, though it is no mistake.
@@ -10,6 +13,85 @@ impl Settings {
         let provider = self.broker.provider.as_ref()?;
         self.broker.paws_environment.then(|| format!(
             "Note: broker.paws_environment is on. Every notebook holds the secret of the consumer of [provider.{provider}] and its owner's access token: whoever runs code in a notebook, or reads its environment, can act as the owner from anywhere until the owner withdraws it at the wiki, even after the server stopped; can pass for this hub at the wiki; and can forge who signs in, if another service believes statements made with this consumer. Requests signed that way are neither bounded nor listed by the hub."
+        ))
+    }
+
+    /// By which protocol is acted.
+    fn broker_protocol(&self, provider: &ProviderSettings) -> Protocol {
+        match self.broker.client_id {
+            Some(_) => self.broker.protocol,
+            None => provider.protocol,
+        }
+    }
+
+    /// The consumer that acts, where it is another than the provider's.
+    fn check_broker_client(&self, refuse: &mut impl FnMut(&'static str, String, &str)) {
+        let broker = &self.broker;
+        let has_secret = broker.client_secret_file.is_some() || broker.client_secret.is_some();
+        let Some(client_id) = &broker.client_id else {
+            if has_secret || broker.private_key_file.is_some() || !broker.scopes.is_empty() {
+                refuse(
+                    "client_id",
+                    "there is more of a consumer, and not its key".to_owned(),
+                    "Write the key of the consumer that acts, or take the other settings of it out",
+                );
+            }
+            return;
+        };
+        let Some(named) = &broker.provider else {
+            refuse(
+                "provider",
+                "there is a consumer, and nobody says at which wiki".to_owned(),
+                "Write the name of a [provider.<name>] of kind mediawiki",
+            );
+            return;
+        };
+        let provider = self.providers.iter().find(|(name, _)| name == named);
+        if provider.is_some_and(|(_, provider)| provider.client_id == *client_id) {
+            refuse(
+                "client_id",
+                format!("it is the consumer of [provider.{named}]"),
+                "Take it out, and that one acts; or register another with the grants that notebooks may use",
+            );
+        }
+        if broker.client_secret_file.is_some() && broker.client_secret.is_some() {
+            refuse(
+                "client_secret_file",
+                "the secret is given twice, here and by the environment".to_owned(),
+                "Take one away",
+            );
+        }
+        if broker.protocol == Protocol::Oauth1 && !has_secret {
+            refuse(
+                "client_secret_file",
+                "OAuth 1.0a needs the consumer's secret, with RSA-SHA1 too".to_owned(),
+                "Name a file with it, mode 0600",
+            );
+        }
+        let is_rsa = broker.protocol == Protocol::Oauth1 && broker.signature == Signature::RsaSha1;
+        if is_rsa != broker.private_key_file.is_some() {
+            refuse(
+                "private_key_file",
+                "a private key and signature = \"rsa-sha1\" with protocol = \"oauth1\" belong together".to_owned(),
+                "Set both or neither",
+            );
+        }
+        if broker.protocol == Protocol::Oauth2 && broker.callback == Callback::Sent {
+            refuse(
+                "callback",
+                "OAuth 2.0 always sends the whole address".to_owned(),
+                "Take it out",
+            );
+        }
+    }
+
+    /// Where the consumer that acts sends browsers back to, where it is another than the provider's.
+    #[must_use]
+    pub fn broker_callback_note(&self) -> Option<String> {
+        self.broker.client_id.as_ref()?;
+        Some(format!(
+            "[broker]: register its consumer at the wiki with the callback {}{PERMISSION_CALLBACK}, and with the grants that people's notebooks may use",
+            self.public_url()
         ))
     }
 
@@ -40,7 +122,8 @@ impl Settings {
                         "Write the name of one of your providers of kind mediawiki",
                     ),
                     Some((_, provider))
-                        if broker.paws_environment && provider.protocol != Protocol::Oauth1 =>
+                        if broker.paws_environment
+                            && self.broker_protocol(provider) != Protocol::Oauth1 =>
                     {
                         refuse(
                             "paws_environment",
@@ -52,6 +135,7 @@ impl Settings {
                 }
             }
         }
+        self.check_broker_client(&mut refuse);
         for (key, number) in [
             ("requests_per_second", broker.requests_per_second),
             ("burst", broker.burst),
@@ -125,6 +209,24 @@ mod tests {
             (
                 "provider = \"wiki\"\npaws_environment = true",
                 "broker.paws_environment",
+            ),
+            (
+                "provider = \"wiki\"\nscopes = [\"basic\"]",
+                "broker.client_id",
+            ),
+            ("provider = \"wiki\"\nclient_id = \"c\"", "broker.client_id"),
+            ("client_id = \"d\"", "broker.provider"),
+            (
+                "provider = \"wiki\"\nclient_id = \"d\"\nprotocol = \"oauth1\"",
+                "broker.client_secret_file",
+            ),
+            (
+                "provider = \"wiki\"\nclient_id = \"d\"\ncallback = \"url\"",
+                "broker.callback",
+            ),
+            (
+                "provider = \"wiki\"\nclient_id = \"d\"\nprivate_key_file = \"/k\"",
+                "broker.private_key_file",
             ),
         ] {
             assert_eq!(load(broker).expect_err(broker), [key], "{broker}");

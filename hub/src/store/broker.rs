@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::{Sqlite, Transaction};
 
-use super::auth_states::AuthStateRow;
+use super::auth_states::{AuthStateRow, Selected};
 use super::launches::Lease;
 use super::sessions::millis;
 use super::{Store, StoreError, now};
@@ -153,7 +153,7 @@ impl Store {
         .transpose()
     }
 
-    /// What a provider gave a user, if the account there stands well.
+    /// What a user gave a consumer at a provider, if the account there stands well; the empty consumer is the one they sign in by.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -161,13 +161,15 @@ impl Store {
         &self,
         user_id: i64,
         provider: &str,
+        consumer: &str,
     ) -> Result<Option<AuthStateRow>, StoreError> {
-        let row: Option<(String, String, String, String)> = sqlx::query_as(
-            "SELECT a.issuer, a.sub, a.key_id, a.sealed FROM auth_states a JOIN identities i ON i.issuer = a.issuer AND i.sub = a.sub
-              WHERE i.user_id = ? AND i.provider = ? AND i.standing = 'good' ORDER BY a.updated DESC LIMIT 1",
+        let row: Option<Selected> = sqlx::query_as(
+            "SELECT a.issuer, a.sub, a.consumer, a.key_id, a.sealed FROM auth_states a JOIN identities i ON i.issuer = a.issuer AND i.sub = a.sub
+              WHERE i.user_id = ? AND i.provider = ? AND a.consumer = ? AND i.standing = 'good' ORDER BY a.updated DESC LIMIT 1",
         )
         .bind(user_id)
         .bind(provider)
+        .bind(consumer)
         .fetch_optional(self.pool())
         .await?;
         Ok(row.map(AuthStateRow::from))
@@ -186,40 +188,43 @@ impl Store {
         Ok(sqlx::query_scalar(concat!(
             "UPDATE auth_states SET renewing = ",
             now!(),
-            " + ? WHERE issuer = ? AND sub = ? AND sealed = ? AND renewing <= ",
+            " + ? WHERE issuer = ? AND sub = ? AND consumer = ? AND sealed = ? AND renewing <= ",
             now!(),
             " RETURNING renewing"
         ))
         .bind(millis(most))
         .bind(&row.issuer)
         .bind(&row.sub)
+        .bind(&row.consumer)
         .bind(&row.sealed.text)
         .fetch_optional(self.pool())
         .await?)
     }
 
-    /// Gives the turn back, with what came of it; nothing when the turn was over: its owner has signed in again, or somebody else took it.
+    /// Gives the turn back, with what came of it. `false`, and nothing is kept: the turn was over, since its owner gave another one or took
+    /// it back, or somebody else took the turn.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn end_renewal(
         &self,
-        (issuer, sub): (&str, &str),
+        row: &AuthStateRow,
         turn: i64,
         renewed: Option<&Sealed>,
-    ) -> Result<(), StoreError> {
-        sqlx::query(
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query(
             "UPDATE auth_states SET renewing = 0, key_id = COALESCE(?4, key_id), sealed = COALESCE(?5, sealed)
-              WHERE issuer = ?1 AND sub = ?2 AND renewing = ?3",
+              WHERE issuer = ?1 AND sub = ?2 AND renewing = ?3 AND consumer = ?6",
         )
-        .bind(issuer)
-        .bind(sub)
+        .bind(&row.issuer)
+        .bind(&row.sub)
         .bind(turn)
         .bind(renewed.map(|sealed| &sealed.key_id))
         .bind(renewed.map(|sealed| &sealed.text))
+        .bind(&row.consumer)
         .execute(self.pool())
         .await?;
-        Ok(())
+        Ok(done.rows_affected() > 0)
     }
 
     /// What an account of the user at a provider is called there.
@@ -232,7 +237,7 @@ impl Store {
         provider: &str,
     ) -> Result<Option<String>, StoreError> {
         Ok(sqlx::query_scalar(
-            "SELECT i.name FROM identities i JOIN auth_states a ON a.issuer = i.issuer AND a.sub = i.sub
+            "SELECT i.name FROM identities i JOIN auth_states a ON a.issuer = i.issuer AND a.sub = i.sub AND a.consumer = ''
               WHERE i.user_id = ? AND i.provider = ? ORDER BY a.updated DESC LIMIT 1",
         )
         .bind(user_id)

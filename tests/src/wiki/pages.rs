@@ -32,6 +32,8 @@ pub struct Edit {
     pub summary: String,
     /// Who did it.
     pub user: String,
+    /// By which application; empty without a credential.
+    pub consumer: String,
     /// How the program called itself.
     pub user_agent: String,
 }
@@ -237,6 +239,7 @@ fn edit(state: &mut State, request: &Request, account: Option<&Account>) -> Answ
         text: request.field("text").unwrap_or_default().to_owned(),
         summary: request.field("summary").unwrap_or_default().to_owned(),
         user: account.name,
+        consumer: super::api::application(state, request),
         user_agent: request.seen().user_agent,
     };
     let title = edit.title.clone();

@@ -1,6 +1,7 @@
 //! Acting on wikis from a notebook: pywikibot and plain requests as the person who signed in, with nothing secret in the container.
 
 mod acts;
+mod grant;
 mod hostile;
 mod page;
 mod secrets;
