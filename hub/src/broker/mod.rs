@@ -16,7 +16,9 @@ mod body;
 mod consent;
 mod credentials;
 mod delivery;
+mod dial;
 mod limits;
+mod list;
 mod refusal;
 mod request;
 mod sites;
@@ -43,8 +45,11 @@ use self::body::Passing;
 pub use self::consent::{ConsentError, Own, Permission};
 use self::credentials::Credentials;
 pub use self::delivery::Given;
+pub use self::dial::Dial;
 pub use self::limits::Limits;
 use self::limits::{Turn, Turns};
+use self::list::List;
+pub use self::list::Matrix;
 pub use self::refusal::{Bad, BrokerError, Outcome};
 use self::request::BodyKind;
 pub use self::sites::{Site, Sites};
@@ -78,7 +83,11 @@ pub struct BrokerSettings {
     /// The wiki's names for what the consumer asks for, as far as the settings say.
     pub asks_for: Vec<String>,
     /// Wikis that may be called.
-    pub sites: Sites,
+    pub sites: Vec<Site>,
+    /// Which wiki tells of more of them.
+    pub matrix: Option<Matrix>,
+    /// Where they are dialled, when it is not where their addresses say.
+    pub dial: Dial,
     /// `Name/version (contact)`.
     pub user_agent: String,
     /// What one user may do.
@@ -123,6 +132,7 @@ struct Inner {
     settings: BrokerSettings,
     credentials: Credentials,
     client: reqwest::Client,
+    list: List,
     turns: Turns,
     forms: Semaphore,
     actions: Actions,
@@ -176,6 +186,7 @@ impl Broker {
             inner: Arc::new(Inner {
                 store,
                 turns: Turns::new(settings.limits),
+                list: List::new(settings.sites.clone(), settings.matrix.clone()),
                 settings,
                 credentials,
                 client,
@@ -195,6 +206,31 @@ impl Broker {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         origin.clone_into(&mut met);
+    }
+
+    /// Takes over the list of wikis that was fetched last.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn recall_sites(&self) -> Result<(), StoreError> {
+        self.inner.list.recall(&self.inner.store).await?;
+        Ok(())
+    }
+
+    /// Fetches the list of wikis whenever it is due, until `stop`.
+    pub async fn keep_sites(self, stop: CancellationToken) {
+        let inner = &self.inner;
+        let settings = &inner.settings;
+        inner
+            .list
+            .keep(
+                &inner.store,
+                &inner.client,
+                &settings.dial,
+                &settings.user_agent,
+                stop,
+            )
+            .await;
     }
 
     /// Writes down what is sent, until `stop`. A second call does nothing.
@@ -244,7 +280,7 @@ impl Broker {
             return Ok(Given::default());
         }
         let url = format!("{met}/hub/api/broker");
-        let mut given = delivery::given(&url, &token, &name, &inner.settings.sites);
+        let mut given = delivery::given(&url, &token, &name, &inner.list.now());
         if inner.settings.paws_environment {
             let all = inner.credentials.paws_environment(server.user_id).await?;
             if !all.is_empty() {
@@ -345,7 +381,7 @@ impl Broker {
         let settings = &self.inner.settings;
         // What is refused counts too: a flood of it is a flood.
         let turn = self.inner.turns.take(caller.user_id).await?;
-        let target = settings.sites.target(asked.url)?;
+        let target = self.inner.list.now().target(asked.url)?;
         entry.is_for(&target.host, "");
         let method = request::method(asked.method, &target.door)?;
         let headers = request::headers(asked.headers, &settings.user_agent, &caller.user)?;

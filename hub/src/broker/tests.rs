@@ -31,7 +31,7 @@ pub(crate) mod pretend {
     use serde_json::{Value, json};
     use tokio_util::task::TaskTracker;
 
-    use super::super::{Broker, BrokerSettings, Limits, Site, Sites};
+    use super::super::{Broker, BrokerSettings, Dial, Limits, Site};
     use super::NoRevoke;
     use crate::login::provider::{Begun, CameBack, LoginError, Outgoing, Person, Provider, Query};
     use crate::login::sign_in::{Registered, SignIn, auth_state_owner};
@@ -165,7 +165,9 @@ pub(crate) mod pretend {
             label: PROVIDER.to_owned(),
             manage_url: String::new(),
             asks_for: Vec::new(),
-            sites: Sites::new([Site::parse("wiki.example").expect("a site")]),
+            sites: vec![Site::parse("wiki.example").expect("a site")],
+            matrix: None,
+            dial: Dial::default(),
             user_agent: "Holt/1 (https://hub.example)".to_owned(),
             limits: Limits {
                 per_second: 10,

@@ -100,7 +100,9 @@ impl Settings {
         let mut refuse = |key: &'static str, reason: String, fix: &str| {
             refuse_in(written, ("broker", ""), key, reason, fix);
         };
-        let has_sites = !broker.sites.is_empty() || broker.sites_file.is_some();
+        let has_sites = !broker.sites.is_empty()
+            || broker.sites_file.is_some()
+            || broker.sites_matrix.is_some();
         match &broker.provider {
             None if has_sites => refuse(
                 "provider",
@@ -136,6 +138,28 @@ impl Settings {
             }
         }
         self.check_broker_client(&mut refuse);
+        let is_api = |url: &url::Url| {
+            url.scheme() == "https"
+                && url.path().ends_with("/api.php")
+                && url.query().is_none()
+                && url.fragment().is_none()
+                && url.username().is_empty()
+        };
+        if broker.sites_matrix.as_ref().is_some_and(|url| !is_api(url)) {
+            refuse(
+                "sites_matrix",
+                "it is no https address of an api.php, so who stands in for it could name any wiki"
+                    .to_owned(),
+                "Write it as the public calls it: \"https://meta.wikimedia.org/w/api.php\"",
+            );
+        }
+        if !(1..=90 * 24 * 3600).contains(&broker.sites_refresh.as_secs()) {
+            refuse(
+                "sites_refresh",
+                "a list that old, or asked for that often, serves nobody".to_owned(),
+                "Write from \"1s\" to \"90d\"; \"1d\" is usual",
+            );
+        }
         for (key, number) in [
             ("requests_per_second", broker.requests_per_second),
             ("burst", broker.burst),
@@ -216,6 +240,22 @@ mod tests {
             ),
             ("provider = \"wiki\"\nclient_id = \"c\"", "broker.client_id"),
             ("client_id = \"d\"", "broker.provider"),
+            (
+                "sites_matrix = \"https://wiki.example/w/api.php\"",
+                "broker.provider",
+            ),
+            (
+                "provider = \"wiki\"\nsites_matrix = \"http://wiki.example/w/api.php\"",
+                "broker.sites_matrix",
+            ),
+            (
+                "provider = \"wiki\"\nsites_matrix = \"https://wiki.example/\"",
+                "broker.sites_matrix",
+            ),
+            (
+                "provider = \"wiki\"\nsites_refresh = \"0s\"",
+                "broker.sites_refresh",
+            ),
             (
                 "provider = \"wiki\"\nclient_id = \"d\"\nprotocol = \"oauth1\"",
                 "broker.client_secret_file",

@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use super::providers;
 use crate::access::Revoke;
-use crate::broker::{Broker, BrokerSettings, Limits, Own, Site, Sites};
+use crate::broker::{Broker, BrokerSettings, Dial, Limits, Matrix, Own, Site, Sites};
 use crate::config::{PERMISSION_CALLBACK, ProviderSettings, Settings};
 use crate::login::sign_in::SignIn;
 use crate::store::Store;
@@ -45,7 +45,12 @@ pub(super) fn broker(
                 format!("{index}?title=Special:OAuthManageMyGrants")
             }),
         asks_for: asked.clone(),
-        sites: Sites::new(sites(settings)?),
+        sites: sites(settings)?,
+        matrix: broker.sites_matrix.clone().map(|api| Matrix {
+            api,
+            every: broker.sites_refresh,
+        }),
+        dial: dial(settings)?,
         user_agent: providers::user_agent(settings),
         limits: Limits {
             per_second: broker.requests_per_second,
@@ -71,7 +76,11 @@ pub(super) fn mistakes(settings: &Settings) -> Vec<String> {
     if settings.broker.provider.is_none() {
         return Vec::new();
     }
-    let errors = [sites(settings).err(), own(settings).err()];
+    let errors = [
+        sites(settings).err(),
+        dial(settings).err(),
+        own(settings).err(),
+    ];
     let errors = errors.into_iter().flatten();
     errors.map(|error| format!("{error:#}")).collect()
 }
@@ -108,6 +117,13 @@ fn own(settings: &Settings) -> anyhow::Result<Option<Own>> {
         client_id: client_id.clone(),
         registered,
     }))
+}
+
+/// Where wikis are dialled.
+fn dial(settings: &Settings) -> anyhow::Result<Dial> {
+    Dial::parse(&settings.broker.connect_to)
+        .map_err(anyhow::Error::msg)
+        .context("broker.connect_to")
 }
 
 /// Wikis that may be called: those of the list and of the file, or the provider's own.

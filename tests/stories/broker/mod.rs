@@ -4,7 +4,9 @@ mod acts;
 mod grant;
 mod hostile;
 mod page;
+mod requests;
 mod secrets;
+mod sites;
 mod unknown;
 
 use std::time::Duration;
