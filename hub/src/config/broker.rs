@@ -11,7 +11,13 @@ impl Settings {
     #[must_use]
     pub fn broker_note(&self) -> Option<String> {
         let provider = self.broker.provider.as_ref()?;
-        self.broker.paws_environment.then(|| format!(
+        if !self.broker.paws_environment {
+            return None;
+        }
+        if self.broker.client_id.is_some() {
+            return Some("Note: broker.paws_environment is on. Every notebook of people who allowed it holds the secret of the consumer of [broker] and its owner's access token: whoever runs code in a notebook, or reads its environment, can act as the owner from anywhere until the owner withdraws it at the wiki, even after the server stopped, and can pass for this consumer at the wiki. Requests signed that way are neither bounded nor listed by the hub. Who signs in cannot be forged with it: that is the consumer of the provider.".to_owned());
+        }
+        Some(format!(
             "Note: broker.paws_environment is on. Every notebook holds the secret of the consumer of [provider.{provider}] and its owner's access token: whoever runs code in a notebook, or reads its environment, can act as the owner from anywhere until the owner withdraws it at the wiki, even after the server stopped; can pass for this hub at the wiki; and can forge who signs in, if another service believes statements made with this consumer. Requests signed that way are neither bounded nor listed by the hub."
         ))
     }

@@ -393,7 +393,7 @@ section! {
         connect_to: Vec<String> = "[]",
         /// A file with more of them: one a line, or what `api.php?action=sitematrix&format=json` of a wiki answers.
         sites_file: Option<PathBuf> = "",
-        /// Requests a second that one user may send for long; who is faster waits.
+        /// Requests a second that one user may send for long; who is faster waits. This and the next two are counted by each hub process: a proxy sends all to one hub while that answers, so they are what a user has; where something spreads requests over several hubs, a user may have as much at each.
         requests_per_second: u32 = "20",
         /// Requests that one user may send at once before that counts.
         burst: u32 = "100",

@@ -285,3 +285,134 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::identities::Arrival;
+    use crate::store::sessions::Origin;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn sealed(text: &str) -> Sealed {
+        Sealed {
+            key_id: "k".to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    /// Somebody with an account `sub`, and a session called as they are.
+    async fn somebody(store: &Store, name: &str, sub: &str) -> Result<i64, StoreError> {
+        let wanted = [name.to_owned()];
+        let user = store
+            .arrive(Arrival {
+                issuer: "i",
+                sub,
+                provider: "wiki",
+                name,
+                wanted: &wanted,
+                admin: None,
+                is_confirmed: true,
+                home: None,
+            })
+            .await?;
+        let origin = Origin {
+            provider: "wiki",
+            ..Origin::default()
+        };
+        store
+            .create_session(user.id, name, name, HOUR, origin)
+            .await?;
+        store.keep_auth_state("i", sub, &sealed("sign-in")).await?;
+        Ok(user.id)
+    }
+
+    #[tokio::test]
+    async fn it_is_allowed_in_ones_own_session_for_ones_own_account() -> Result<(), StoreError> {
+        let store = Store::in_memory().await?;
+        let (ada, bob) = (
+            somebody(&store, "ada", "1").await?,
+            somebody(&store, "bob", "2").await?,
+        );
+        let given = sealed("acts");
+        let allow = async |user_id, session, sub| {
+            store
+                .allow_consumer(Allowed {
+                    user_id,
+                    session,
+                    issuer: "i",
+                    sub,
+                    consumer: "c",
+                    sealed: &given,
+                })
+                .await
+        };
+        for (user, session, sub) in [
+            (ada, "bob", "1"),
+            (ada, "ada", "2"),
+            (ada, "none", "1"),
+            (bob, "ada", "1"),
+            (ada, "ada", "3"),
+        ] {
+            assert!(!allow(user, session, sub).await?, "{user} {session} {sub}");
+        }
+        assert!(allow(ada, "ada", "1").await? && allow(ada, "ada", "1").await?);
+        assert!(store.allowed_since(ada, "wiki", "c").await?.is_some());
+        assert_eq!(store.allowed_since(ada, "wiki", "d").await?, None);
+        assert_eq!(store.allowed_since(bob, "wiki", "c").await?, None);
+        // What signing in gave is another row, and the only one that is tried on its own.
+        let state = async |consumer| {
+            let row = store.auth_state_of(ada, "wiki", consumer).await?;
+            Ok::<_, StoreError>(row.map(|row| row.sealed.text))
+        };
+        assert_eq!(state("").await?.as_deref(), Some("sign-in"));
+        assert_eq!(state("c").await?.as_deref(), Some("acts"));
+        let due = store.claim_renewals("wiki", Duration::ZERO, 10).await?;
+        assert!(due.len() == 2 && due.iter().all(|row| row.consumer.is_empty()));
+        // A locked account acts no more, and allows nothing.
+        let identity = store.identities_of(ada).await?.remove(0);
+        store.put_out(&identity, "locked").await?;
+        assert_eq!(state("c").await?, None);
+        store
+            .create_session(ada, "again", "again", HOUR, Origin::default())
+            .await?;
+        assert!(!allow(ada, "again", "1").await?);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn withdrawing_leaves_the_sign_in_and_signing_out_everywhere_leaves_nothing()
+    -> Result<(), StoreError> {
+        let store = Store::in_memory().await?;
+        let (ada, bob) = (
+            somebody(&store, "ada", "1").await?,
+            somebody(&store, "bob", "2").await?,
+        );
+        let given = sealed("acts");
+        for (user_id, session, sub) in [(ada, "ada", "1"), (bob, "bob", "2")] {
+            for consumer in ["c", "earlier"] {
+                let allowed = Allowed {
+                    user_id,
+                    session,
+                    issuer: "i",
+                    sub,
+                    consumer,
+                    sealed: &given,
+                };
+                assert!(store.allow_consumer(allowed).await?);
+            }
+        }
+        let rows = async || -> Result<Vec<(String, String)>, StoreError> {
+            let all = "SELECT sub, consumer FROM auth_states ORDER BY sub, consumer";
+            Ok(sqlx::query_as(all).fetch_all(store.pool()).await?)
+        };
+        assert_eq!(rows().await?.len(), 6);
+        assert!(store.withdraw_consumers(ada).await?);
+        assert!(!store.withdraw_consumers(ada).await?);
+        let left = rows().await?;
+        assert!(left.len() == 4 && left[0] == ("1".to_owned(), String::new()));
+        store.sign_out_everywhere(bob).await?;
+        assert_eq!(rows().await?, [("1".to_owned(), String::new())]);
+        Ok(())
+    }
+}

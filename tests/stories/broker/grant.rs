@@ -393,3 +393,29 @@ async fn with_one_consumer_the_page_says_that_it_came_with_signing_in() -> Resul
     })
     .await
 }
+
+/// Where the operator wants keys in notebooks, they are those of the consumer that acts, and only of people who allowed it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_the_environment_is_that_of_the_consumer_that_acts() -> Result<()> {
+    let (hub, _wiki) = apart("oauth1", "paws_environment = true").await?;
+    let person = Person::by_wiki(&hub, NAME).await?;
+    let keys = "import os; print(os.environ.get('CLIENT_ID'), os.environ.get('CLIENT_SECRET'), 'ACCESS_KEY' in os.environ)";
+    person.start("").await?;
+    let said = Kernel::started(&person, "").await?.run(keys).await?;
+    ensure!(said.trim() == "None None False", "{said}");
+    person.ask_stop("").await?;
+    person.until_stopped("", SOON).await?;
+    says(
+        allow(&person).await?,
+        200,
+        "a server gets the key itself when it starts",
+    )
+    .await?;
+    person.start("").await?;
+    let said = Kernel::started(&person, "").await?.run(keys).await?;
+    ensure!(
+        said.trim() == format!("{EDIT_KEY} {EDIT_SECRET} True"),
+        "{said}"
+    );
+    Ok(())
+}
