@@ -77,8 +77,9 @@ impl Attempt<'_> {
         let mut value = HeaderValue::from_str(authorization.expose_secret())
             .map_err(|_| BrokerError::NoCredential)?;
         value.set_sensitive(true);
-        let mut request = reqwest::Request::new(self.method.clone(), self.target.url.clone());
-        *request.headers_mut() = self.headers.clone();
+        let dial = &inner.settings.dial;
+        let mut request = dial.request(self.method.clone(), &self.target.url);
+        request.headers_mut().extend(self.headers.clone());
         request.headers_mut().insert(AUTHORIZATION, value);
         *request.body_mut() = Some(body);
         entry.leaves();

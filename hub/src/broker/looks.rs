@@ -15,6 +15,8 @@ use crate::store::{Store, StoreError};
 pub(super) struct Looks {
     store: Store,
     provider: Arc<str>,
+    /// The key of the consumer that acts, as in rows.
+    consumer: String,
     /// A plain lock: held for a push or a swap only.
     asked: Mutex<Vec<Ask>>,
     /// Held by whoever looks for all.
@@ -28,10 +30,11 @@ struct Ask {
 }
 
 impl Looks {
-    pub(super) fn new(store: Store, provider: Arc<str>) -> Self {
+    pub(super) fn new(store: Store, provider: Arc<str>, consumer: &str) -> Self {
         Self {
             store,
             provider,
+            consumer: consumer.to_owned(),
             asked: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }
@@ -72,7 +75,10 @@ impl Looks {
         let mut hashes: Vec<String> = asks.iter().map(|ask| ask.hash.clone()).collect();
         hashes.sort_unstable();
         hashes.dedup();
-        let found = self.store.broker_callers(&hashes, &self.provider).await?;
+        let found = self
+            .store
+            .broker_callers(&hashes, &self.provider, &self.consumer)
+            .await?;
         for ask in asks {
             // Who does not wait any more needs no answer.
             let _ = ask.answer.send(found.get(&ask.hash).cloned());

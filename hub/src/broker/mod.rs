@@ -13,9 +13,12 @@
 mod actions;
 mod attempt;
 mod body;
+mod consent;
 mod credentials;
 mod delivery;
+mod dial;
 mod limits;
+mod list;
 mod looks;
 mod refusal;
 mod request;
@@ -40,10 +43,14 @@ use tracing::{debug, info};
 use self::actions::{Actions, Entry};
 use self::attempt::Attempt;
 use self::body::Passing;
+pub use self::consent::{ConsentError, Own, Permission};
 use self::credentials::Credentials;
 pub use self::delivery::Given;
+pub use self::dial::Dial;
 pub use self::limits::Limits;
 use self::limits::{Turn, Turns};
+use self::list::List;
+pub use self::list::Matrix;
 use self::looks::Looks;
 pub use self::refusal::{Bad, BrokerError, Outcome};
 use self::request::BodyKind;
@@ -71,10 +78,20 @@ const RESTING: Duration = Duration::from_secs(4);
 /// What the broker goes by.
 #[derive(Debug, Clone)]
 pub struct BrokerSettings {
-    /// The provider whose consumer acts.
+    /// The provider whose people act, by its consumer or by another one there.
     pub provider: String,
+    /// What the provider is called.
+    pub label: String,
+    /// The page of the wiki where people take back what they allowed.
+    pub manage_url: String,
+    /// The wiki's names for what the consumer asks for, as far as the settings say.
+    pub asks_for: Vec<String>,
     /// Wikis that may be called.
-    pub sites: Sites,
+    pub sites: Vec<Site>,
+    /// Which wiki tells of more of them.
+    pub matrix: Option<Matrix>,
+    /// Where they are dialled, when it is not where their addresses say.
+    pub dial: Dial,
     /// `Name/version (contact)`.
     pub user_agent: String,
     /// What one user may do.
@@ -123,6 +140,7 @@ struct Inner {
     credentials: Credentials,
     looks: Looks,
     client: reqwest::Client,
+    list: List,
     turns: Turns,
     forms: Semaphore,
     actions: Actions,
@@ -141,7 +159,7 @@ impl std::fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// Makes ready; nobody is asked anything. Renewals run on `tasks`.
+    /// Makes ready; nobody is asked anything. With a consumer of its own people must allow it first. Renewals run on `tasks`.
     ///
     /// # Errors
     /// [`LoginError::Operator`] when there can be no HTTP client.
@@ -150,6 +168,7 @@ impl Broker {
         sign_in: Arc<SignIn>,
         revoke: Arc<dyn Revoke>,
         settings: BrokerSettings,
+        own: Option<Own>,
         tasks: TaskTracker,
     ) -> Result<Self, LoginError> {
         let client = reqwest::Client::builder()
@@ -169,13 +188,15 @@ impl Broker {
             sign_in,
             revoke,
             provider: Arc::clone(&provider),
+            own: own.map(Arc::new),
             tasks,
         };
         Ok(Self {
             inner: Arc::new(Inner {
-                looks: Looks::new(store.clone(), provider),
+                looks: Looks::new(store.clone(), provider, credentials.consumer()),
                 store,
                 turns: Turns::new(settings.limits),
+                list: List::new(settings.sites.clone(), settings.matrix.clone()),
                 settings,
                 credentials,
                 client,
@@ -195,6 +216,31 @@ impl Broker {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         origin.clone_into(&mut met);
+    }
+
+    /// Takes over the list of wikis that was fetched last.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn recall_sites(&self) -> Result<(), StoreError> {
+        self.inner.list.recall(&self.inner.store).await?;
+        Ok(())
+    }
+
+    /// Fetches the list of wikis whenever it is due, until `stop`.
+    pub async fn keep_sites(self, stop: CancellationToken) {
+        let inner = &self.inner;
+        let settings = &inner.settings;
+        inner
+            .list
+            .keep(
+                &inner.store,
+                &inner.client,
+                &settings.dial,
+                &settings.user_agent,
+                stop,
+            )
+            .await;
     }
 
     /// Writes down what is sent, until `stop`. A second call does nothing.
@@ -244,7 +290,7 @@ impl Broker {
             return Ok(Given::default());
         }
         let url = format!("{met}/hub/api/broker");
-        let mut given = delivery::given(&url, &token, &name, &inner.settings.sites);
+        let mut given = delivery::given(&url, &token, &name, &inner.list.now());
         if inner.settings.paws_environment {
             let all = inner.credentials.paws_environment(server.user_id).await?;
             if !all.is_empty() {
@@ -344,7 +390,7 @@ impl Broker {
         let settings = &self.inner.settings;
         // What is refused counts too: a flood of it is a flood.
         let turn = self.inner.turns.take(caller.user_id).await?;
-        let target = settings.sites.target(asked.url)?;
+        let target = self.inner.list.now().target(asked.url)?;
         entry.is_for(&target.host, "");
         let method = request::method(asked.method, &target.door)?;
         let headers = request::headers(asked.headers, &settings.user_agent, &caller.user)?;

@@ -173,8 +173,15 @@ async fn render_failures(state: &HubState, request: Request, next: Next) -> Resp
     }
     let (mut parts, _) = response.into_parts();
     let body = if json {
-        let body =
+        let mut body =
             serde_json::json!({ "status": failure.status.as_u16(), "message": failure.message });
+        if let Some(code) = failure.code {
+            body["code"] = code.into();
+            body["url"] = match &failure.advice {
+                Some((_, path)) => state.settings.full(path).into(),
+                None => serde_json::Value::Null,
+            };
+        }
         parts.headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sqlx::{Sqlite, Transaction};
 
-use super::auth_states::AuthStateRow;
+use super::auth_states::{AuthStateRow, Selected};
 use super::launches::Lease;
 use super::sessions::millis;
 use super::{Store, StoreError, now};
@@ -105,19 +105,21 @@ struct CallerRow {
     halted: bool,
     issuer: Option<String>,
     sub: Option<String>,
+    consumer: Option<String>,
     key_id: Option<String>,
     sealed: Option<String>,
 }
 
 impl CallerRow {
     fn read(self) -> Result<BrokerCaller, StoreError> {
-        let account = (self.issuer, self.sub, self.key_id, self.sealed);
-        let auth_state = match account {
-            (Some(issuer), Some(sub), Some(key_id), Some(text)) => {
-                Some(AuthStateRow::from((issuer, sub, key_id, text)))
-            }
-            _ => None,
-        };
+        let auth_state = self
+            .issuer
+            .zip(self.sub)
+            .zip(self.consumer)
+            .zip(self.key_id.zip(self.sealed))
+            .map(|(((issuer, sub), consumer), (key_id, text))| {
+                AuthStateRow::from((issuer, sub, consumer, key_id, text))
+            });
         Ok(BrokerCaller {
             launch: self.launch,
             user_id: self.user_id,
@@ -186,7 +188,7 @@ impl Store {
     }
 
     /// Whose tokens these are, by their hashes. Nobody's from the moment in which the launch is wished to end, whoever wishes it. All are
-    /// looked up in one statement.
+    /// looked up in one statement, with what they gave a consumer at a provider.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -194,21 +196,23 @@ impl Store {
         &self,
         hashes: &[String],
         provider: &str,
+        consumer: &str,
     ) -> Result<HashMap<String, BrokerCaller>, StoreError> {
         let asked = serde_json::Value::from(hashes).to_string();
         let rows: Vec<CallerRow> = sqlx::query_as(
             "SELECT g.hash, g.launch, u.id AS user_id, u.name AS user, s.name AS server, g.address, g.halted IS NOT NULL AS halted,
-                    a.issuer, a.sub, a.key_id, a.sealed
+                    a.issuer, a.sub, a.consumer, a.key_id, a.sealed
                FROM json_each(?) asked JOIN broker_grants g ON g.hash = asked.value
                JOIN launches l ON l.id = g.launch JOIN servers s ON s.id = l.server_id JOIN users u ON u.id = s.user_id
                LEFT JOIN identities i ON i.user_id = u.id AND i.provider = ? AND i.standing = 'good'
-               LEFT JOIN auth_states a ON a.issuer = i.issuer AND a.sub = i.sub
+               LEFT JOIN auth_states a ON a.issuer = i.issuer AND a.sub = i.sub AND a.consumer = ?
               WHERE g.address IS NOT NULL AND l.phase IN ('waiting', 'ready') AND s.wanted = 'running' AND s.launch = l.id
                 AND (s.ending IS NULL OR s.ending <> l.id) AND u.deleted IS NULL
               ORDER BY a.updated",
         )
         .bind(asked)
         .bind(provider)
+        .bind(consumer)
         .fetch_all(self.pool())
         .await?;
         rows.into_iter()
@@ -217,7 +221,7 @@ impl Store {
             .collect()
     }
 
-    /// What a provider gave a user, if the account there stands well.
+    /// What a user gave a consumer at a provider, if the account there stands well; the empty consumer is the one they sign in by.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -225,13 +229,15 @@ impl Store {
         &self,
         user_id: i64,
         provider: &str,
+        consumer: &str,
     ) -> Result<Option<AuthStateRow>, StoreError> {
-        let row: Option<(String, String, String, String)> = sqlx::query_as(
-            "SELECT a.issuer, a.sub, a.key_id, a.sealed FROM auth_states a JOIN identities i ON i.issuer = a.issuer AND i.sub = a.sub
-              WHERE i.user_id = ? AND i.provider = ? AND i.standing = 'good' ORDER BY a.updated DESC LIMIT 1",
+        let row: Option<Selected> = sqlx::query_as(
+            "SELECT a.issuer, a.sub, a.consumer, a.key_id, a.sealed FROM auth_states a JOIN identities i ON i.issuer = a.issuer AND i.sub = a.sub
+              WHERE i.user_id = ? AND i.provider = ? AND a.consumer = ? AND i.standing = 'good' ORDER BY a.updated DESC LIMIT 1",
         )
         .bind(user_id)
         .bind(provider)
+        .bind(consumer)
         .fetch_optional(self.pool())
         .await?;
         Ok(row.map(AuthStateRow::from))
@@ -250,40 +256,43 @@ impl Store {
         Ok(sqlx::query_scalar(concat!(
             "UPDATE auth_states SET renewing = ",
             now!(),
-            " + ? WHERE issuer = ? AND sub = ? AND sealed = ? AND renewing <= ",
+            " + ? WHERE issuer = ? AND sub = ? AND consumer = ? AND sealed = ? AND renewing <= ",
             now!(),
             " RETURNING renewing"
         ))
         .bind(millis(most))
         .bind(&row.issuer)
         .bind(&row.sub)
+        .bind(&row.consumer)
         .bind(&row.sealed.text)
         .fetch_optional(self.pool())
         .await?)
     }
 
-    /// Gives the turn back, with what came of it; nothing when the turn was over: its owner has signed in again, or somebody else took it.
+    /// Gives the turn back, with what came of it. `false`, and nothing is kept: the turn was over, since its owner gave another one or took
+    /// it back, or somebody else took the turn.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn end_renewal(
         &self,
-        (issuer, sub): (&str, &str),
+        row: &AuthStateRow,
         turn: i64,
         renewed: Option<&Sealed>,
-    ) -> Result<(), StoreError> {
-        sqlx::query(
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query(
             "UPDATE auth_states SET renewing = 0, key_id = COALESCE(?4, key_id), sealed = COALESCE(?5, sealed)
-              WHERE issuer = ?1 AND sub = ?2 AND renewing = ?3",
+              WHERE issuer = ?1 AND sub = ?2 AND renewing = ?3 AND consumer = ?6",
         )
-        .bind(issuer)
-        .bind(sub)
+        .bind(&row.issuer)
+        .bind(&row.sub)
         .bind(turn)
         .bind(renewed.map(|sealed| &sealed.key_id))
         .bind(renewed.map(|sealed| &sealed.text))
+        .bind(&row.consumer)
         .execute(self.pool())
         .await?;
-        Ok(())
+        Ok(done.rows_affected() > 0)
     }
 
     /// What an account of the user at a provider is called there.
@@ -296,7 +305,7 @@ impl Store {
         provider: &str,
     ) -> Result<Option<String>, StoreError> {
         Ok(sqlx::query_scalar(
-            "SELECT i.name FROM identities i JOIN auth_states a ON a.issuer = i.issuer AND a.sub = i.sub
+            "SELECT i.name FROM identities i JOIN auth_states a ON a.issuer = i.issuer AND a.sub = i.sub AND a.consumer = ''
               WHERE i.user_id = ? AND i.provider = ? ORDER BY a.updated DESC LIMIT 1",
         )
         .bind(user_id)

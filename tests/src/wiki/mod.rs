@@ -162,6 +162,14 @@ impl Wiki {
         lock(&self.state).canonical = Some(origin.to_owned());
     }
 
+    /// Its site matrix (`action=sitematrix`) names these origins, each a wiki for everybody, or with a flag such as `private`.
+    pub fn set_matrix(&self, wikis: &[(&str, Option<&str>)]) {
+        let wikis = wikis
+            .iter()
+            .map(|(origin, flag)| ((*origin).to_owned(), flag.map(str::to_owned)));
+        lock(&self.state).matrix = wikis.collect();
+    }
+
     /// The wiki's clock stands at this second since 1970.
     pub fn set_clock(&self, moment: i64) {
         lock(&self.state).clock = Clock::At(moment);

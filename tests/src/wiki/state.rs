@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) pages: BTreeMap<String, Edit>,
     pub(super) edits: Vec<Edit>,
     pub(super) uploads: Vec<Upload>,
+    /// Origins that its site matrix names, each with a flag of a wiki that is not for everybody, or none.
+    pub(super) matrix: Vec<(String, Option<String>)>,
 }
 
 /// Whose ways the wiki has, where releases differ.
@@ -196,6 +198,7 @@ impl State {
             pages: BTreeMap::new(),
             edits: Vec::new(),
             uploads: Vec::new(),
+            matrix: Vec::new(),
         }
     }
 

@@ -1,9 +1,12 @@
 //! Acting on wikis from a notebook: pywikibot and plain requests as the person who signed in, with nothing secret in the container.
 
 mod acts;
+mod grant;
 mod hostile;
 mod page;
+mod requests;
 mod secrets;
+mod sites;
 mod unknown;
 
 use std::time::Duration;
