@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{AtFlags, CWD, Gid, RenameFlags, Uid};
 
-use super::ground::others_may_change;
 use super::hand::{
     Make, Reads, Trouble, ask, failed, must_be_free, reads_of, shut, table, take_away,
 };
+use super::way::others_may_change;
 use crate::config::lie_in_each_other;
 
 impl Make {

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::backoff::Backoff;
 use super::board::Board;
 use super::follow::Follower;
-use super::ground::Ground;
+use super::ground::{Ground, Sharing};
 use super::hand::{Access, Job, Make, Reads, reads_of};
 use super::hands::{Hands, Outcome};
 use super::mark::{Mark, Seen, seen};
@@ -217,6 +217,10 @@ impl Watch {
 
     /// Takes away what is over the place and over its folder, and what is at the place. Readers of those go on: they may be others'.
     async fn uncover(&mut self, table: &Table) {
+        // Over the whole directory: that goes first, and who looks below it would wait.
+        if self.ground.cover(table).is_some() {
+            return;
+        }
         if let Some(folder) = self.make.place.parent()
             && table.at(folder).is_some()
         {
@@ -284,10 +288,14 @@ impl Watch {
     /// Makes it where nobody sees it, with what is mounted below its source, and moves all of it to its place.
     async fn make_and_put(&mut self) -> Outcome {
         // Somebody may have unmounted all of it.
-        if let Err(error) = self.ground.share() {
-            return Outcome::Failed {
-                reason: crate::error_chain(&error),
-            };
+        match self.ground.share() {
+            Ok(Sharing::Kept) => {}
+            Ok(Sharing::Anew) => self.board.shared_anew(),
+            Err(error) => {
+                return Outcome::Failed {
+                    reason: crate::error_chain(&error),
+                };
+            }
         }
         let limit = self.node.mount_within;
         let until = Instant::now() + limit;

@@ -1,10 +1,12 @@
 //! Shared files in notebooks: there, shut, and never the reason that a server does not start or stop.
 
+mod covered;
 mod dying;
 mod fetched;
 mod hostile;
 mod keeper;
 mod nfs;
+mod node;
 mod notebook;
 mod operator;
 

@@ -4,7 +4,7 @@ use super::super::node::how_to_run;
 use super::super::terminal::Terminal;
 use super::{Finding, Level, TRYING, fine, wrong};
 use crate::config::Settings;
-use crate::node::{self, Condition, MountStatus, Status};
+use crate::node::{self, Condition, MountStatus, Status, StatusPlace};
 use crate::spawner::docker::ShareSeen;
 
 /// What the node says, or that there is none.
@@ -22,7 +22,13 @@ pub(super) fn look(settings: &Settings) -> Vec<Finding> {
         })
         .collect();
     let directory = node::directory(settings);
-    let status = Status::read(&directory).filter(|status| status.is_fresh(node::now()));
+    findings.extend(node::covers(settings).into_iter().map(|what| {
+        wrong(
+            what,
+            Some("a node that runs, or begins, takes away what covers a folder of its own; what covers the whole directory has to be gone before one begins".to_owned()),
+        )
+    }));
+    let status = Status::read(&StatusPlace::of(settings)).filter(|status| status.is_fresh(node::now()));
     let Some(status) = status else {
         findings.push(Finding {
             level: Level::Warning,

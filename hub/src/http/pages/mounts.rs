@@ -96,9 +96,9 @@ pub(in crate::http) async fn count(state: &HubState) {
 }
 
 async fn read(state: &HubState) -> Option<Status> {
-    let directory = state.settings.mounts.clone();
+    let place = state.settings.mounts.clone();
     // A small file on a local disk, but a disk all the same.
-    tokio::task::spawn_blocking(move || Status::read(&directory))
+    tokio::task::spawn_blocking(move || Status::read(&place))
         .await
         .ok()
         .flatten()
