@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 pub use data_dir::{DataDir, DataDirError};
-pub(crate) use mount_sources::lie_in_each_other;
+pub(crate) use mount_sources::{holds_the_system, lie_in_each_other};
 pub use mounts::{Entry, Folder, folders};
 pub use problem::{Place, Problem};
 pub use section::{

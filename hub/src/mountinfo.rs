@@ -99,7 +99,12 @@ impl Table {
         };
         let inner = mount.point.strip_prefix(&under.point);
         under.device == mount.device
-            && inner.is_ok_and(|inner| mount.root.components().eq(under.root.join(inner).components()))
+            && inner.is_ok_and(|inner| {
+                mount
+                    .root
+                    .components()
+                    .eq(under.root.join(inner).components())
+            })
     }
 
     /// What covers a path without links, or something on the way to it, so that who looks there may wait for ever: the outermost.
@@ -320,7 +325,10 @@ rubbish
             Table::parse(text.as_bytes())
         };
         let free = line("elsewhere");
-        assert_eq!(free.without_links(&top.join("to/b/new"), home).ok(), Some(top.join("a/b/new")));
+        assert_eq!(
+            free.without_links(&top.join("to/b/new"), home).ok(),
+            Some(top.join("a/b/new"))
+        );
         assert!(free.without_links(&top.join("round/x"), home).is_ok());
         let covered = line("a");
         let found = covered.without_links(&top.join("to/b"), home);

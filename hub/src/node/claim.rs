@@ -159,6 +159,9 @@ mod tests {
         assert_eq!(mark("rubbish"), Mark::default());
         assert_eq!(mark("7\n").data_dir, None);
         let whole = mark("7\n/srv/ho\nlt\n");
-        assert_eq!((whole.pid, whole.data_dir), (Some(7), Some("/srv/ho\nlt".into())));
+        assert_eq!(
+            (whole.pid, whole.data_dir),
+            (Some(7), Some("/srv/ho\nlt".into()))
+        );
     }
 }

@@ -144,7 +144,10 @@ impl Ground {
         let failed = |reason: String| self.unusable(std::io::Error::other(reason));
         // What is in the staging directory may be dead, and hold whoever takes it away.
         let staging = self.path.join(STAGING);
-        match Hands::default().take_away(&staging, Reads::Wait, limit).await {
+        match Hands::default()
+            .take_away(&staging, Reads::Wait, limit)
+            .await
+        {
             Outcome::Done { .. } => {}
             other => return Err(failed(format!("{}: {other:?}", staging.display()))),
         }
@@ -170,6 +173,12 @@ impl Ground {
     /// What covers the whole directory, if anything does.
     pub(super) fn cover<'t>(&self, table: &'t Table) -> Option<&'t Mounted> {
         table.at(&self.path).filter(|mount| table.is_cover(mount))
+    }
+
+    /// Whether something is mounted over the folder that a place is in, or over the whole directory.
+    pub(super) fn is_covered(&self, table: &Table, place: &Path) -> bool {
+        let folder = place.parent().filter(|folder| *folder != self.path);
+        self.cover(table).is_some() || folder.is_some_and(|folder| table.at(folder).is_some())
     }
 
     /// Where a mount is made.
@@ -223,7 +232,10 @@ impl Ground {
     fn staging_directory(&self) -> std::io::Result<Directory> {
         let path = self.path.join(STAGING);
         let table = Table::read()?;
-        match self.cover(&table).or_else(|| table.at(&path).filter(|mount| table.is_cover(mount))) {
+        match self
+            .cover(&table)
+            .or_else(|| table.at(&path).filter(|mount| table.is_cover(mount)))
+        {
             Some(mount) => Err(covered(mount)),
             None => Directory::open(&path),
         }

@@ -43,6 +43,8 @@ pub(super) enum Job {
     },
     /// Take away whatever is mounted at `place`, at once, whoever uses it.
     Drop { place: PathBuf, reads: Reads },
+    /// Look how large a file with a file system in it is; done when that is as it should be.
+    Weigh { image: PathBuf, quota: u64 },
     /// Take away the one mount of this number that is seen at `place`, and nothing below it.
     Uncover { place: PathBuf, id: u32 },
 }
@@ -162,6 +164,10 @@ impl Job {
                 access,
             } => attach(source, staging, place, *access).map(|()| None),
             Self::Drop { place, reads } => take_away(place, *reads).map(|()| None),
+            Self::Weigh { image, quota } => match super::image::note(image, *quota) {
+                Some(note) => Err(Trouble::Failed(note)),
+                None => Ok(None),
+            },
             Self::Uncover { place, id } => uncover(place, *id).map(|()| None),
         }
     }

@@ -18,6 +18,7 @@ mod follow;
 mod ground;
 mod hand;
 mod hands;
+mod image;
 mod make;
 mod mark;
 mod probe;
@@ -38,6 +39,7 @@ use tracing::{info, warn};
 
 pub use self::claim::Claim;
 pub use self::hand::main as hand;
+pub use self::image::image_notes;
 pub use self::mark::Mark;
 pub use self::probe::Probe;
 pub use self::status::{Condition, Missing, MountStatus, Status, StatusPlace, directory, now};

@@ -3,9 +3,9 @@
 //! **Invariant:** the way is looked up in the kernel's list first, and from the handle on nothing that is mounted is crossed. So a dead
 //! file system over the directory, over something in it, or on the way to it holds nobody who comes through here.
 
+use std::ffi::CString;
 use std::fs::{File, Permissions};
 use std::io::{Error, ErrorKind, Result};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -62,7 +62,9 @@ impl Directory {
         let made = std::fs::DirBuilder::new().mode(0o755).create(path);
         let directory = Self::open(path).map_err(no_directory)?;
         match made {
-            Ok(()) => directory.handle.set_permissions(Permissions::from_mode(0o755))?,
+            Ok(()) => directory
+                .handle
+                .set_permissions(Permissions::from_mode(0o755))?,
             Err(cause) if cause.kind() == ErrorKind::AlreadyExists => directory.must_be_ours()?,
             Err(cause) => return Err(cause),
         }
@@ -85,7 +87,9 @@ impl Directory {
         let handle = self.open_in(name, flags, 0).map_err(no_directory)?;
         let directory = Self { handle };
         match made {
-            Ok(()) => directory.handle.set_permissions(Permissions::from_mode(mode))?,
+            Ok(()) => directory
+                .handle
+                .set_permissions(Permissions::from_mode(mode))?,
             Err(cause) if cause.kind() == ErrorKind::AlreadyExists => directory.must_be_ours()?,
             Err(cause) => return Err(cause),
         }
@@ -153,23 +157,29 @@ impl Directory {
 
     /// A symbolic link that leads there; one that leads elsewhere is replaced, anything else is not.
     pub(super) fn link(&self, name: &str, to: &str) -> Result<()> {
-        let no_link = || Error::other("something that is no link stands there; move it away");
-        match self.open_in_link(name) {
-            Ok(leads) if leads.to_bytes() == to.as_bytes() => return Ok(()),
-            Ok(_) | Err(Errno::NOENT) => {}
-            Err(_) => return Err(no_link()),
-        }
         const NEW: &str = ".new-link";
+        match self.leads(name) {
+            Ok(Some(leads)) if leads.to_bytes() == to.as_bytes() => return Ok(()),
+            Ok(_) => {}
+            Err(_) => {
+                return Err(Error::other(
+                    "something that is no link stands there; move it away",
+                ));
+            }
+        }
         self.remove(NEW)?;
         rustix::fs::symlinkat(to, &self.handle, NEW)?;
         self.rename(NEW, name)
     }
 
-    fn open_in_link(&self, name: &str) -> rustix::io::Result<std::ffi::CString> {
+    /// Where the link leads, if anything stands there.
+    fn leads(&self, name: &str) -> rustix::io::Result<Option<CString>> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let inside = INSIDE.difference(ResolveFlags::NO_SYMLINKS);
-        let link = rustix::fs::openat2(&self.handle, name, flags, Mode::empty(), inside)?;
-        rustix::fs::readlinkat(&link, "", Vec::new())
+        match rustix::fs::openat2(&self.handle, name, flags, Mode::empty(), INSIDE) {
+            Ok(link) => rustix::fs::readlinkat(&link, "", Vec::new()).map(Some),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// The names in it.
@@ -211,14 +221,6 @@ impl Directory {
     }
 }
 
-impl From<OwnedFd> for Directory {
-    fn from(handle: OwnedFd) -> Self {
-        Self {
-            handle: handle.into(),
-        }
-    }
-}
-
 fn no_directory(cause: Error) -> Error {
     match Errno::from_io_error(&cause) {
         Some(Errno::NOTDIR | Errno::LOOP) => {
@@ -243,12 +245,22 @@ mod tests {
         assert!(mounts.holds_only_folders(2)?);
         for to in ["/srv/dumps", "/srv/other"] {
             folder.link("public", to)?;
-            assert_eq!(std::fs::read_link(path.join("mnt+nfs/public"))?, Path::new(to));
+            assert_eq!(
+                std::fs::read_link(path.join("mnt+nfs/public"))?,
+                Path::new(to)
+            );
         }
         assert!(!mounts.holds_only_folders(2)?);
-        assert!(folder.link("dumps", "/srv").is_err());
+        std::fs::write(path.join("mnt+nfs/plan"), "mine")?;
+        for no_link in ["dumps", "plan"] {
+            assert!(folder.link(no_link, "/srv").is_err());
+        }
         std::fs::write(path.join("file"), "mine")?;
-        let words = mounts.folder("file", 0o755).map(drop).unwrap_err().to_string();
+        let words = mounts
+            .folder("file", 0o755)
+            .map(drop)
+            .unwrap_err()
+            .to_string();
         assert!(words.contains("no directory stands there"), "{words}");
         mounts.remove_empty("file")?;
         assert!(path.join("file").exists());

@@ -98,6 +98,9 @@ pub struct MountStatus {
     /// What is mounted below the source of a bind mount, and is left out because it is ill.
     #[serde(default)]
     pub missing: Vec<Missing>,
+    /// What is worth knowing while it is there, each as a part of a sentence.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// Something that is mounted below the source of a bind mount and is not there.

@@ -82,28 +82,32 @@ impl Sweeper {
 
 /// Takes away what others mounted in the directory, and what earlier settings had. Those that hang are few: then the rest is left.
 pub(super) async fn clear(ground: &Ground, folders: &[Folder], takers: &mut Hands) {
-    let foreign = match Table::read() {
-        Ok(table) => ground.foreign(&table, folders),
-        Err(_) => return,
+    let mut before = Vec::new();
+    // What was covered is seen only once its cover is gone.
+    loop {
+        let Ok(table) = Table::read() else { return };
+        let foreign = ground.foreign(&table, folders);
+        if foreign.is_empty() || foreign == before {
+            return;
+        }
+        for foreign in &foreign {
+            take(foreign, takers).await;
+        }
+        before = foreign;
+    }
+}
+
+async fn take(foreign: &Foreign, takers: &mut Hands) {
+    let (place, outcome) = match foreign {
+        Foreign::In(place) => (place, takers.take_away(place, Reads::Wait, CLEARING).await),
+        Foreign::Over { point, id } => (point, takers.uncover(point, *id, CLEARING).await),
     };
-    for foreign in foreign {
-        let (place, outcome) = match foreign {
-            Foreign::In(place) => {
-                let outcome = takers.take_away(&place, Reads::Wait, CLEARING).await;
-                (place, outcome)
-            }
-            Foreign::Over { point, id } => {
-                let outcome = takers.uncover(&point, id, CLEARING).await;
-                (point, outcome)
-            }
-        };
-        match outcome {
-            Outcome::Done { .. } => {
-                info!(place = %place.display(), "What was mounted in the directory of mounts, and is not wanted there, was taken away")
-            }
-            other => {
-                warn!(place = %place.display(), outcome = ?other, "What is mounted in the directory of mounts, and is not wanted there, could not be taken away")
-            }
+    match outcome {
+        Outcome::Done { .. } => {
+            info!(place = %place.display(), "What was mounted in the directory of mounts, and is not wanted there, was taken away")
+        }
+        other => {
+            warn!(place = %place.display(), outcome = ?other, "What is mounted in the directory of mounts, and is not wanted there, could not be taken away")
         }
     }
 }

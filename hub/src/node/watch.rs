@@ -24,6 +24,9 @@ use crate::mountinfo::Table;
 /// How long taking one away may take. The kernel does it at once.
 const TAKING_AWAY: Duration = Duration::from_secs(5);
 
+/// Between two looks at the size of a file with a file system in it.
+const WEIGHING: Duration = Duration::from_secs(300);
+
 /// Why a look is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
@@ -49,6 +52,8 @@ pub(super) struct Watch {
     follower: Follower,
     backoff: Backoff,
     made: Option<Instant>,
+    weighed: Option<Instant>,
+    size_note: Option<String>,
     next_try: Instant,
 }
 
@@ -96,6 +101,7 @@ impl Watch {
                 made_from: hex::encode(&Sha256::digest(text)[..8]),
                 mark: None,
                 missing: Vec::new(),
+                notes: Vec::new(),
             },
             source: (settings.kind == "bind").then(|| PathBuf::from(&settings.source)),
             follower: Follower::new(
@@ -113,6 +119,8 @@ impl Watch {
             takers: Hands::default(),
             backoff: Backoff::new(node.retry_most),
             made: None,
+            weighed: None,
+            size_note: None,
             next_try: Instant::now(),
         }
     }
@@ -163,6 +171,10 @@ impl Watch {
                 return;
             }
         };
+        // What covers it is taken away at once (`sweep`); if that takes long, the next look that is due notices.
+        if look == Look::Table && self.ground.is_covered(&table, &self.make.place) {
+            return;
+        }
         let is_up = self.status.condition == Condition::Up;
         match (
             seen(&table, &self.make.place, self.status.mark.as_ref()),
@@ -200,6 +212,9 @@ impl Watch {
                 self.well();
                 self.backoff.reset();
                 self.ask_parts().await;
+                if self.weighed.is_none_or(|when| when.elapsed() > WEIGHING) {
+                    self.weigh().await;
+                }
                 return;
             }
             Outcome::Failed { reason } | Outcome::Refused { reason } => reason,
@@ -257,6 +272,7 @@ impl Watch {
             Outcome::Done { .. } => {
                 self.made = Some(Instant::now());
                 self.well();
+                self.weigh().await;
                 return;
             }
             Outcome::Failed { reason } => (Condition::Down, reason),
@@ -331,6 +347,25 @@ impl Watch {
         }
     }
 
+    /// Looks whether a file with a file system in it is as large as it should be, and can be.
+    async fn weigh(&mut self) {
+        let Some(job) = self.make.weighing() else {
+            return;
+        };
+        self.weighed = Some(Instant::now());
+        let note = match self.hands.send(&job, self.node.answer_within).await {
+            Outcome::Failed { reason } => Some(reason),
+            _ => None,
+        };
+        if let Some(note) = note.as_ref().filter(|_| self.size_note != note) {
+            warn!(
+                mount = self.status.name,
+                note, "A mount is there, but not as large as it is set"
+            );
+        }
+        self.size_note = note;
+    }
+
     /// Copies what is mounted below a bind mount's source, and takes away what is so no longer.
     async fn follow_source(&mut self, table: &Table) {
         if let Some(source) = self.make.followed(&self.source) {
@@ -365,6 +400,12 @@ impl Watch {
         self.status.stuck = self.hands.stuck() + self.takers.stuck() + self.follower.stuck();
         self.status.missing = match self.status.condition {
             Condition::Up => self.follower.missing(),
+            _ => Vec::new(),
+        };
+        let parts = self.follower.left_out();
+        let parts = (parts > 0).then(|| format!("{parts} of the mounts below its source are left out: there are more than are followed"));
+        self.status.notes = match self.status.condition {
+            Condition::Up => self.size_note.iter().cloned().chain(parts).collect(),
             _ => Vec::new(),
         };
         self.board.put(&self.status);

@@ -126,7 +126,8 @@ async fn what_is_dead_is_taken_away_from_wherever_it_covers_a_running_node() -> 
         is_mounted(&node.dumps(), SHUT).await?;
         reads(&node.dumps().join("page.txt"), "Apple").await?;
     }
-    node.says("What was mounted in the directory of mounts").await
+    node.says("What was mounted in the directory of mounts")
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,10 +152,11 @@ async fn a_node_begins_and_all_commands_end_where_a_folder_is_covered_by_somethi
     reads(&node.dumps().join("page.txt"), "Apple").await?;
     node.kill()?;
     let _two = dead.over(&folder)?;
-    ends(&node.hub, &["down"]).await?;
+    let (code, said) = ends(&node.hub, &["down"]).await?;
+    ensure!(code == Some(0), "{said}");
     let table = std::fs::read_to_string("/proc/self/mountinfo")?;
     let left = node.directory().display().to_string();
-    ensure!(!table.contains(&left), "{table}");
+    ensure!(!table.contains(&left), "{said}{table}");
     Ok(())
 }
 

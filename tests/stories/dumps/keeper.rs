@@ -37,16 +37,9 @@ async fn what_is_mounted_over_it_and_changed_flags_are_noticed_and_mended() -> R
 
     let folder = node.directory().join("mnt+nfs");
     cover(&folder)?;
-    node.says("something else is mounted over its folder")
-        .await?;
-    // The one that was covered goes too: only the next one stays.
-    eventually("it was made three times", SOON, || async {
-        let said = node.said();
-        let made = said.lines().filter(|line| {
-            line.contains("A mount is there and answers") && line.contains("\"dumps\"")
-        });
-        if made.count() == 3 { Ok(()) } else { Err(said) }
-    })
+    node.says(
+        "What was mounted in the directory of mounts, and is not wanted there, was taken away",
+    )
     .await?;
     eventually("the folder is free", SOON, || async {
         match lines(&folder) {

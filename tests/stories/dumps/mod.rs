@@ -9,6 +9,7 @@ mod nfs;
 mod node;
 mod notebook;
 mod operator;
+mod upkeep;
 
 use std::path::Path;
 use std::process::Command;

@@ -14,18 +14,36 @@ use super::{SOON, system};
 /// A node that looks every second, with a file for what it says. Ended, and its mounts taken away, when it is dropped.
 pub(super) struct Node {
     pub(super) hub: Hub,
+    directory: PathBuf,
     child: Option<Child>,
 }
 
 impl Node {
     pub(super) fn start(mounts: &str) -> Result<Self> {
-        let hub = Hub::new(Wish::default().config(
-            "[node]\ncheck_every = \"1s\"\nanswer_within = \"500ms\"\nmount_within = \"3s\"\nretry_most = \"1s\"",
-        ).config(mounts))?;
-        std::fs::create_dir_all(hub.data_dir())?;
-        let mut node = Self { hub, child: None };
+        Self::start_in(None, mounts)
+    }
+
+    /// One that has its mounts in this directory.
+    pub(super) fn start_in(directory: Option<&Path>, mounts: &str) -> Result<Self> {
+        let mut node = Self::new(directory, mounts)?;
         node.run()?;
         Ok(node)
+    }
+
+    /// One that does not run yet.
+    pub(super) fn new(directory: Option<&Path>, mounts: &str) -> Result<Self> {
+        let mut lines = "[node]\ncheck_every = \"1s\"\nanswer_within = \"500ms\"\nmount_within = \"3s\"\nretry_most = \"1s\"\n".to_owned();
+        if let Some(directory) = directory {
+            lines.push_str(&format!("directory = \"{}\"\n", directory.display()));
+        }
+        let hub = Hub::new(Wish::default().config(&lines).config(mounts))?;
+        std::fs::create_dir_all(hub.data_dir())?;
+        let own = hub.data_dir().join("mounts");
+        Ok(Self {
+            directory: directory.map_or(own, Path::to_owned),
+            hub,
+            child: None,
+        })
     }
 
     pub(super) fn run(&mut self) -> Result<()> {
@@ -46,10 +64,6 @@ impl Node {
         Ok(())
     }
 
-    pub(super) fn pid(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
-    }
-
     pub(super) fn said(&self) -> String {
         std::fs::read_to_string(self.hub.scratch("node.err")).unwrap_or_default()
     }
@@ -67,7 +81,21 @@ impl Node {
     }
 
     pub(super) fn directory(&self) -> PathBuf {
-        self.hub.data_dir().join("mounts")
+        self.directory.clone()
+    }
+
+    /// What it wrote down of itself and its mounts, as it is once that is so.
+    pub(super) async fn tells(&self, words: &str) -> Result<String> {
+        let file = self.directory.join("status.json");
+        eventually(&format!("the status has {words:?}"), SOON, || async {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            if text.contains(words) {
+                Ok(text)
+            } else {
+                Err(format!("{text} {}", self.said()))
+            }
+        })
+        .await
     }
 
     pub(super) fn dumps(&self) -> PathBuf {
