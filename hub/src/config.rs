@@ -13,6 +13,7 @@ pub mod reference;
 mod replicas;
 pub mod section;
 mod sections;
+mod system_directories;
 pub mod value;
 mod written;
 
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 pub use data_dir::{DataDir, DataDirError};
-pub(crate) use mount_sources::{holds_the_system, lie_in_each_other};
+pub(crate) use mount_sources::lie_in_each_other;
 pub use mounts::{Entry, Folder, folders};
 pub use problem::{Place, Problem};
 pub use section::{
@@ -33,6 +34,7 @@ pub use section::{
     ProxySettings, ReplicaClientTls, ReplicaMap, ReplicaSectionSettings, ReplicaTls,
     ReplicasSettings, ServerSettings, Signature, SpawnerKind, SpawnerSettings,
 };
+pub(crate) use system_directories::holds_the_system;
 use written::{Written, whole_key};
 
 /// The name of the settings file.

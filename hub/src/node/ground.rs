@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
+use tracing::debug;
 
 use super::NodeError;
 use super::claim::{self, Claim};
@@ -251,11 +252,25 @@ impl Ground {
             mounts.any(|entry| entry.mount() == mount)
         };
         for name in staging.names()? {
-            if !is_wanted(&name) {
-                staging.remove_empty(&name)?;
+            // One that is not empty, or in which something hangs, stays.
+            if !is_wanted(&name)
+                && let Err(cause) = staging.remove_empty(&name)
+            {
+                debug!(name, error = %cause, "It stays in the staging directory");
             }
         }
         Ok(())
+    }
+
+    /// What is mounted in the staging directory when a node begins: an earlier one was killed at its work, or it hung.
+    pub(super) fn left_in_staging(&self, table: &Table) -> Vec<PathBuf> {
+        let staging = self.path.join(STAGING);
+        let left = table.below(&staging).into_iter().filter(|mount| {
+            // What is within another goes with it.
+            let inner = mount.point.strip_prefix(&staging);
+            inner.is_ok_and(|inner| inner.components().count() == 1)
+        });
+        left.map(|mount| mount.point.clone()).collect()
     }
 
     /// What is mounted in the directory and has no business there, the outermost of it: from others, or of earlier settings. What is

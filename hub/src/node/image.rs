@@ -89,7 +89,7 @@ fn in_words(bytes: u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let whole = units
         .iter()
-        .find(|(unit, _)| bytes > 0 && bytes % unit == 0);
+        .find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit));
     match whole.or_else(|| units.iter().find(|(unit, _)| bytes >= 16 * unit)) {
         Some((unit, name)) => format!("{}{name}", bytes / unit),
         None => format!("{bytes}B"),

@@ -28,6 +28,7 @@ mod submounts;
 mod sweep;
 mod watch;
 mod way;
+mod weigh;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub use self::status::{Condition, Missing, MountStatus, Status, StatusPlace, dir
 use self::board::Board;
 use self::ground::{Ground, Sharing};
 use self::hands::Hands;
-use self::sweep::{Sweeper, clear};
+use self::sweep::{Sweeper, clear, clear_staging};
 use self::watch::Watch;
 use crate::config::{Entry, Settings, folders};
 use crate::mountinfo::Table;
@@ -126,7 +127,9 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Nod
     take_earlier_away(settings).await?;
     let folders = folders(&settings.mounts);
     // Those that hang are few.
-    clear(&ground, &folders, &mut Hands::default()).await;
+    let mut takers = Hands::default();
+    clear(&ground, &folders, &mut takers).await;
+    clear_staging(&ground, &mut takers).await;
     let board = Arc::new(Board::new(settings));
     let earlier = Status::read_in(ground.directory()).filter(Status::is_of_this_boot);
     let earlier = earlier.unwrap_or_default();

@@ -97,6 +97,14 @@ pub(super) async fn clear(ground: &Ground, folders: &[Folder], takers: &mut Hand
     }
 }
 
+/// Takes away what an earlier node left in its staging directory.
+pub(super) async fn clear_staging(ground: &Ground, takers: &mut Hands) {
+    let Ok(table) = Table::read() else { return };
+    for place in ground.left_in_staging(&table) {
+        take(&Foreign::In(place), takers).await;
+    }
+}
+
 async fn take(foreign: &Foreign, takers: &mut Hands) {
     let (place, outcome) = match foreign {
         Foreign::In(place) => (place, takers.take_away(place, Reads::Wait, CLEARING).await),

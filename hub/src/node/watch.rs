@@ -17,15 +17,13 @@ use super::hand::{Access, Job, Make, Reads, reads_of};
 use super::hands::{Hands, Outcome};
 use super::mark::{Mark, Seen, seen};
 use super::status::{Condition, MountStatus, millis, now};
+use super::weigh::Weigher;
 use super::words;
 use crate::config::{MountSettings, NodeSettings};
 use crate::mountinfo::Table;
 
 /// How long taking one away may take. The kernel does it at once.
 const TAKING_AWAY: Duration = Duration::from_secs(5);
-
-/// Between two looks at the size of a file with a file system in it.
-const WEIGHING: Duration = Duration::from_secs(300);
 
 /// Why a look is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +50,7 @@ pub(super) struct Watch {
     follower: Follower,
     backoff: Backoff,
     made: Option<Instant>,
-    weighed: Option<Instant>,
-    size_note: Option<String>,
+    weigher: Weigher,
     next_try: Instant,
 }
 
@@ -85,6 +82,7 @@ impl Watch {
             place,
             own: [ground.path(), data_dir].map(Path::to_owned).to_vec(),
         };
+        let weigher = Weigher::new(name, make.weighing(), node.answer_within);
         let text = serde_json::to_vec(&make).expect("plain values have a JSON form");
         Self {
             status: MountStatus {
@@ -119,8 +117,7 @@ impl Watch {
             takers: Hands::default(),
             backoff: Backoff::new(node.retry_most),
             made: None,
-            weighed: None,
-            size_note: None,
+            weigher,
             next_try: Instant::now(),
         }
     }
@@ -212,9 +209,7 @@ impl Watch {
                 self.well();
                 self.backoff.reset();
                 self.ask_parts().await;
-                if self.weighed.is_none_or(|when| when.elapsed() > WEIGHING) {
-                    self.weigh().await;
-                }
+                self.weigher.weigh_if_due().await;
                 return;
             }
             Outcome::Failed { reason } | Outcome::Refused { reason } => reason,
@@ -272,7 +267,7 @@ impl Watch {
             Outcome::Done { .. } => {
                 self.made = Some(Instant::now());
                 self.well();
-                self.weigh().await;
+                self.weigher.weigh().await;
                 return;
             }
             Outcome::Failed { reason } => (Condition::Down, reason),
@@ -347,25 +342,6 @@ impl Watch {
         }
     }
 
-    /// Looks whether a file with a file system in it is as large as it should be, and can be.
-    async fn weigh(&mut self) {
-        let Some(job) = self.make.weighing() else {
-            return;
-        };
-        self.weighed = Some(Instant::now());
-        let note = match self.hands.send(&job, self.node.answer_within).await {
-            Outcome::Failed { reason } => Some(reason),
-            _ => None,
-        };
-        if let Some(note) = note.as_ref().filter(|_| self.size_note != note) {
-            warn!(
-                mount = self.status.name,
-                note, "A mount is there, but not as large as it is set"
-            );
-        }
-        self.size_note = note;
-    }
-
     /// Copies what is mounted below a bind mount's source, and takes away what is so no longer.
     async fn follow_source(&mut self, table: &Table) {
         if let Some(source) = self.make.followed(&self.source) {
@@ -397,7 +373,8 @@ impl Watch {
     }
 
     fn tell(&mut self) {
-        self.status.stuck = self.hands.stuck() + self.takers.stuck() + self.follower.stuck();
+        self.status.stuck =
+            self.hands.stuck() + self.takers.stuck() + self.follower.stuck() + self.weigher.stuck();
         self.status.missing = match self.status.condition {
             Condition::Up => self.follower.missing(),
             _ => Vec::new(),
@@ -405,7 +382,7 @@ impl Watch {
         let parts = self.follower.left_out();
         let parts = (parts > 0).then(|| format!("{parts} of the mounts below its source are left out: there are more than are followed"));
         self.status.notes = match self.status.condition {
-            Condition::Up => self.size_note.iter().cloned().chain(parts).collect(),
+            Condition::Up => self.weigher.note().into_iter().chain(parts).collect(),
             _ => Vec::new(),
         };
         self.board.put(&self.status);

@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use holt_tests::docker;
 use holt_tests::dying::{Dying, Mode};
-use holt_tests::hub::Wish;
+use holt_tests::hub::{Hub, Wish};
+use holt_tests::images;
+use holt_tests::person::Person;
 use holt_tests::wait::eventually;
 use tempfile::TempDir;
 
@@ -165,9 +168,11 @@ async fn where_the_whole_directory_is_covered_all_commands_end_and_say_what_to_d
     let dead = Dead::new()?;
     let source = TempDir::new()?;
     std::fs::write(source.path().join("page.txt"), "Apple")?;
-    let mut hub = holt_tests::hub::Hub::new(
+    docker::engine_answers().await?;
+    let image = images::single_user().await?;
+    let mut hub = Hub::new(
         Wish::default()
-            .config("[spawner]\nkind = \"process\"")
+            .config(&format!("[docker]\nimage = \"{image}\""))
             .config(&dumps_from(source.path())),
     )?;
     let directory = hub.data_dir().join("mounts");
@@ -189,9 +194,11 @@ async fn where_the_whole_directory_is_covered_all_commands_end_and_say_what_to_d
     // The hub comes up without mounts, says so, and its pages answer.
     hub.up().await?;
     ensure!(hub.said().contains(&words), "{}", hub.said());
-    let rook = holt_tests::person::Person::user(&hub, "Rook").await?;
+    let rook = Person::user(&hub, "Rook").await?;
     let page = tokio::time::timeout(Duration::from_secs(5), super::page(&rook, "/hub/home"));
     ensure!(page.await??.contains("Not there"), "it is told");
+    // The engine is not sent there either.
+    tokio::time::timeout(SOON, rook.start("")).await??;
     let (_, said) = ends(&hub, &["down"]).await?;
     ensure!(said.contains(&words), "{said}");
     // Done as it was told: it comes up with its mounts.
