@@ -31,13 +31,13 @@ pub enum Claim {
 
 /// What the file says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct Holder {
     pub(super) pid: Option<i32>,
     /// None when all was taken away.
     pub(super) data_dir: Option<PathBuf>,
 }
 
-impl Mark {
+impl Holder {
     fn of(words: &[u8]) -> Self {
         let mut lines = words.splitn(2, |byte| *byte == b'\n').skip(1);
         let data_dir = lines.next().and_then(|rest| rest.strip_suffix(b"\n"));
@@ -50,7 +50,7 @@ impl Mark {
 }
 
 /// The mark of a directory; none where it is no node's.
-pub(super) fn mark_of(directory: &Directory) -> Option<Mark> {
+pub(super) fn mark_of(directory: &Directory) -> Option<Holder> {
     let file = directory
         .open_in(LOCK, OFlags::RDONLY | OFlags::NONBLOCK, 0)
         .ok()?;
@@ -58,7 +58,7 @@ pub(super) fn mark_of(directory: &Directory) -> Option<Mark> {
     if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() {
         return None;
     }
-    lock::words(&file).ok().map(|words| Mark::of(&words))
+    lock::words(&file).ok().map(|words| Holder::of(&words))
 }
 
 /// Takes the directory for a node of `data_dir`, which has no links.
@@ -72,7 +72,7 @@ pub(super) fn take(
         path: path.join(LOCK),
         cause,
     };
-    let others = |mark: Mark| match mark.data_dir.filter(|other| other != data_dir) {
+    let others = |mark: Holder| match mark.data_dir.filter(|other| other != data_dir) {
         Some(other) => NodeError::Others {
             path: path.to_owned(),
             data_dir: other,
@@ -86,16 +86,16 @@ pub(super) fn take(
     let file = open(directory).map_err(unusable)?;
     let lock = match Lock::of(file) {
         Ok(lock) => lock,
-        Err(LockError::Held(words)) => return Err(others(Mark::of(&words))),
+        Err(LockError::Held(words)) => return Err(others(Holder::of(&words))),
         Err(LockError::Unusable(cause)) => return Err(unusable(cause)),
     };
-    let mark = Mark::of(&lock.words().map_err(unusable)?);
+    let mark = Holder::of(&lock.words().map_err(unusable)?);
     let is_others = mark.data_dir.as_ref().is_some_and(|it| it != data_dir);
     if is_others && claim == Claim::Own {
         let table = Table::read().map_err(unusable)?;
         // Where nothing is mounted, nothing can be taken away from anybody.
         if !table.within(path).is_empty() {
-            return Err(others(Mark { pid: None, ..mark }));
+            return Err(others(Holder { pid: None, ..mark }));
         }
     }
     let mut line = data_dir.as_os_str().as_bytes().to_vec();
@@ -154,9 +154,9 @@ mod tests {
 
     #[test]
     fn a_mark_is_read_whatever_is_in_it() {
-        let mark = |words: &str| Mark::of(words.as_bytes());
-        assert_eq!(mark(""), Mark::default());
-        assert_eq!(mark("rubbish"), Mark::default());
+        let mark = |words: &str| Holder::of(words.as_bytes());
+        assert_eq!(mark(""), Holder::default());
+        assert_eq!(mark("rubbish"), Holder::default());
         assert_eq!(mark("7\n").data_dir, None);
         let whole = mark("7\n/srv/ho\nlt\n");
         assert_eq!(
