@@ -13,6 +13,7 @@ pub mod reference;
 mod replicas;
 pub mod section;
 mod sections;
+mod system_directories;
 pub mod value;
 mod written;
 
@@ -33,6 +34,7 @@ pub use section::{
     ProxySettings, ReplicaClientTls, ReplicaMap, ReplicaSectionSettings, ReplicaTls,
     ReplicasSettings, ServerSettings, Signature, SpawnerKind, SpawnerSettings,
 };
+pub(crate) use system_directories::holds_the_system;
 use written::{Written, whole_key};
 
 /// Where browsers come back that allowed the broker's own consumer to act.

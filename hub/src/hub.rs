@@ -26,6 +26,7 @@ use crate::config::{self, Settings};
 use crate::engine::{self, Engine};
 use crate::error_chain;
 use crate::http::{HttpSettings, HubState};
+use crate::lock::{Lock, LockError};
 use crate::replicas::{Reached, Replicas};
 use crate::routes::Routes;
 use crate::servers::{Parts, ServerSettings, Servers};
@@ -428,27 +429,20 @@ fn docker_spawner(
     )
 }
 
-/// Listens on a Unix socket that only one process may have; the lock is held as long as the returned file is open.
-async fn listen(socket: &Path) -> anyhow::Result<(UnixListener, std::fs::File)> {
-    let lock_path = socket.with_extension("sock.lock");
-    let lock = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path)
-        .with_context(|| format!("{} cannot be made", lock_path.display()))?;
-    match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            return Err(SocketError::InUse {
-                path: socket.to_owned(),
-                pid: crate::socket::owner(socket).await,
-            }
-            .into());
+/// Listens on a Unix socket that only one process may have, which is the one that has the returned lock.
+async fn listen(socket: &Path) -> anyhow::Result<(UnixListener, Lock)> {
+    let path = socket.with_extension("sock.lock");
+    match Lock::take(&path) {
+        Ok(lock) => Ok((crate::socket::bind_private(socket).await?, lock)),
+        Err(LockError::Held(_)) => Err(SocketError::InUse {
+            path: socket.to_owned(),
+            pid: crate::socket::owner(socket).await,
         }
-        Err(error) => return Err(error).context("the lock of the hub's socket failed"),
+        .into()),
+        Err(LockError::Unusable(cause)) => {
+            Err(cause).with_context(|| format!("{} cannot be made or locked", path.display()))
+        }
     }
-    Ok((crate::socket::bind_private(socket).await?, lock))
 }
 
 /// A hub's name among hubs: that of its socket.
@@ -514,7 +508,7 @@ fn http_settings(settings: &Settings) -> HttpSettings {
         session_idle: settings.hub.session_idle,
         announce_version: settings.hub.announce_version.clone(),
         named_servers: settings.server.named_servers_per_user > 0,
-        mounts: crate::node::directory(settings),
+        mounts: crate::node::StatusPlace::of(settings),
         mount_users: mounts::users(settings),
         metrics_open: settings.hub.metrics_open,
         ..HttpSettings::default()

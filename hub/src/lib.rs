@@ -11,6 +11,7 @@ pub mod dumps;
 pub mod engine;
 pub mod http;
 pub mod hub;
+mod lock;
 pub mod login;
 pub mod metrics;
 mod mountinfo;

@@ -4,7 +4,10 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+
+/// Most links that are followed on one way, as the kernel does.
+const MOST_LINKS: usize = 40;
 
 /// One mount, as one line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +34,18 @@ pub(crate) struct Mounted {
     pub(crate) source: String,
 }
 
+/// Types of file systems that wait for somebody else, who may not answer; each by how its name begins.
+const REMOTE: [&str; 15] = [
+    "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "fuse", "gfs2", "gpfs", "lustre",
+    "nfs", "ocfs2", "orangefs", "smb",
+];
+
 impl Mounted {
+    /// Whether whoever looks into it may wait for ever: its files are a server's, or a program's.
+    pub(crate) fn may_hang(&self) -> bool {
+        REMOTE.iter().any(|name| self.kind.starts_with(name))
+    }
+
     /// Whether it has the option.
     pub(crate) fn has(&self, option: &str) -> bool {
         self.options.iter().any(|known| known == option)
@@ -50,10 +64,9 @@ impl Table {
         Ok(Self::parse(&std::fs::read("/proc/self/mountinfo")?))
     }
 
-    /// Whether what is mounted within this directory reaches those who have it as slaves.
+    /// Whether what is mounted within this directory, a path without links, reaches those who have it as slaves.
     pub(crate) fn is_shared(&self, directory: &Path) -> bool {
-        let whole = directory.canonicalize();
-        whole.is_ok_and(|path| self.of(&path).is_some_and(|mount| mount.is_shared))
+        self.of(directory).is_some_and(|mount| mount.is_shared)
     }
 
     /// Lines that cannot be read are left out.
@@ -79,6 +92,72 @@ impl Table {
             .map(|(_, mount)| mount)
     }
 
+    /// Whether a mount is of the directory that it is on: made so that the directory is a mount point.
+    pub(crate) fn is_on_itself(&self, mount: &Mounted) -> bool {
+        let Some(under) = self.mounts.iter().find(|other| other.id == mount.parent) else {
+            return false;
+        };
+        let inner = mount.point.strip_prefix(&under.point);
+        under.device == mount.device
+            && inner.is_ok_and(|inner| {
+                mount
+                    .root
+                    .components()
+                    .eq(under.root.join(inner).components())
+            })
+    }
+
+    /// What covers a path without links, or something on the way to it, so that who looks there may wait for ever: the outermost.
+    /// What `home` is in does not count, nor does a directory that is mounted on itself.
+    pub(crate) fn cover(&self, path: &Path, home: &Path) -> Option<&Mounted> {
+        let mut ways: Vec<_> = path.ancestors().collect();
+        ways.reverse();
+        ways.into_iter()
+            .filter(|above| !home.starts_with(above))
+            .filter_map(|above| self.at(above))
+            .find(|mount| self.is_cover(mount))
+    }
+
+    /// Whether a mount is over another in the same place, or may hang; but for a directory that is mounted on itself.
+    pub(crate) fn is_cover(&self, mount: &Mounted) -> bool {
+        let is_stacked = || {
+            let mut others = self.mounts.iter();
+            others.any(|other| other.id == mount.parent && other.point == mount.point)
+        };
+        !self.is_on_itself(mount) && (mount.may_hang() || is_stacked())
+    }
+
+    /// The path without links, found without a look into what may hang; see [`Table::cover`]. What is not there counts as written.
+    ///
+    /// # Errors
+    /// The mount in the way.
+    pub(crate) fn without_links(&self, path: &Path, home: &Path) -> Result<PathBuf, &Mounted> {
+        let mut rest: Vec<OsString> = parts(path);
+        let mut found = PathBuf::from("/");
+        let mut links = 0;
+        while let Some(part) = rest.pop() {
+            if part == ".." {
+                found.pop();
+                continue;
+            }
+            let next = found.join(part);
+            if let Some(mount) = self.cover(&next, home) {
+                return Err(mount);
+            }
+            match std::fs::read_link(&next) {
+                Ok(target) if links < MOST_LINKS => {
+                    links += 1;
+                    if target.is_absolute() {
+                        found = PathBuf::from("/");
+                    }
+                    rest.extend(parts(&target));
+                }
+                _ => found = next,
+            }
+        }
+        Ok(found)
+    }
+
     /// Everything mounted at the place or below it, outermost first.
     pub(crate) fn within(&self, point: &Path) -> Vec<&Mounted> {
         let mut found: Vec<_> = self
@@ -96,6 +175,18 @@ impl Table {
         found.retain(|mount| mount.point != point && self.at(&mount.point) == Some(mount));
         found
     }
+}
+
+/// Names and `..` of a path, the last first.
+fn parts(path: &Path) -> Vec<OsString> {
+    path.components()
+        .rev()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+        })
+        .collect()
 }
 
 fn line(line: &[u8]) -> Option<Mounted> {
@@ -191,6 +282,58 @@ rubbish
         assert_eq!(table.of(Path::new("/elsewhere")).unwrap().id, 21);
         let below = table.below(Path::new("/t/mounts/mnt+nfs/dumps"));
         assert_eq!(below.iter().map(|mount| mount.id).collect::<Vec<_>>(), [63]);
+    }
+
+    /// A node's directory with a staging directory, both on themselves; a dead one over a folder, one over all, one beside.
+    #[test]
+    fn what_covers_a_way_is_found_and_a_directory_on_itself_does_not() {
+        let own = "21 1 254:0 / / rw - ext4 /dev/vda rw\n\
+                   60 21 254:0 /d/mounts /d/mounts rw shared:2 - ext4 /dev/vda rw\n\
+                   61 60 254:0 /d/mounts/.staging /d/mounts/.staging rw - ext4 /dev/vda rw\n";
+        let home = Path::new("/d");
+        let found = |more: &str, path: &str| {
+            let table = Table::parse(format!("{own}{more}").as_bytes());
+            table.cover(Path::new(path), home).map(|mount| mount.id)
+        };
+        for path in ["/d/mounts", "/d/mounts/.staging/x", "/d/mounts/mnt+nfs"] {
+            assert_eq!(found("", path), None, "{path}");
+        }
+        let folder = "70 60 0:50 / /d/mounts/mnt+nfs rw - fuse.x x rw\n";
+        assert_eq!(found(folder, "/d/mounts"), None);
+        assert_eq!(found(folder, "/d/mounts/mnt+nfs/dumps"), Some(70));
+        let all = format!("{folder}71 60 0:51 / /d/mounts rw - tmpfs x rw\n");
+        assert_eq!(found(&all, "/d/mounts/mnt+nfs"), Some(71));
+        // Without a node: only what may hang is in the way.
+        let mounts = "80 21 0:52 / /e/mounts rw - nfs4 x rw\n81 21 0:53 / /e rw - tmpfs x rw\n";
+        assert_eq!(found(mounts, "/e/mounts/f"), Some(80));
+        assert_eq!(found(mounts, "/e/f"), None);
+        // What the home is in is as good as the home.
+        let around = "90 21 0:54 / /d rw - nfs4 x rw\n";
+        assert_eq!(found(around, "/d/mounts"), None);
+    }
+
+    #[test]
+    fn links_are_followed_as_far_as_nothing_is_in_the_way() -> std::io::Result<()> {
+        let directory = tempfile::tempdir()?;
+        let top = directory.path().canonicalize()?;
+        std::fs::create_dir_all(top.join("a/b"))?;
+        std::os::unix::fs::symlink("a/b/..", top.join("to"))?;
+        std::os::unix::fs::symlink("round", top.join("round"))?;
+        let home = Path::new("/");
+        let line = |point: &str| {
+            let text = format!("7 1 0:50 / {}/{point} rw - fuse x rw\n", top.display());
+            Table::parse(text.as_bytes())
+        };
+        let free = line("elsewhere");
+        assert_eq!(
+            free.without_links(&top.join("to/b/new"), home).ok(),
+            Some(top.join("a/b/new"))
+        );
+        assert!(free.without_links(&top.join("round/x"), home).is_ok());
+        let covered = line("a");
+        let found = covered.without_links(&top.join("to/b"), home);
+        assert_eq!(found.map_err(|mount| mount.id), Err(7));
+        Ok(())
     }
 
     proptest! {

@@ -33,6 +33,7 @@ fn notes(settings: &Settings) -> Vec<String> {
         )
     }));
     let waiting = settings.mounts_that_wait().into_iter();
+    let waiting = waiting.chain(crate::node::image_notes(settings));
     notes.extend(waiting.map(|(name, words)| format!("[mount.{name}]: {words}")));
     if !settings.mounts.is_empty() && !rustix::process::geteuid().is_root() {
         notes.push(format!(
@@ -95,6 +96,28 @@ mod tests {
         for soft in ["\"soft\"", "\"softerr\""] {
             assert!(!told(&nfs(soft)).iter().any(|note| note.contains("hangs")));
         }
+    }
+
+    #[test]
+    fn a_disk_image_of_another_size_or_larger_than_its_disk_is_told() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let image = folder.path().join("team.img");
+        let note = |quota: &str| {
+            let notes = told(&format!(
+                "[mount.team]\nkind = \"image\"\nsource = \"{}\"\ntarget = \"/srv/shared/team\"\nquota = \"{quota}\"\n",
+                image.display()
+            ));
+            let mut notes = notes.into_iter();
+            notes.find(|note| note.starts_with("[mount.team]:"))
+        };
+        assert_eq!(note("16MiB"), None);
+        let large = note("1000TiB").expect("no disk is so large");
+        assert!(large.contains("whoever writes meets errors"), "{large}");
+        let file = std::fs::File::create(&image).expect("it can be made");
+        file.set_len(16 << 20).expect("it can be that large");
+        assert_eq!(note("16MiB"), None);
+        let other = note("20MiB").expect("it has another size");
+        assert!(other.contains("is 16MiB large"), "{other}");
     }
 
     #[test]

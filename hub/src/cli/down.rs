@@ -9,7 +9,7 @@ use super::exit::count;
 use super::terminal::Terminal;
 use crate::config::Settings;
 use crate::hub::stop_all;
-use crate::node::{self, NodeError};
+use crate::node::{self, Claim, NodeError};
 use crate::supervisor;
 use crate::supervisor::lock::{LockError, UpLock};
 
@@ -61,8 +61,8 @@ pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
 
 /// A node of its own keeps its mounts; those of `up` go with it.
 async fn take_mounts_away(settings: &Settings, terminal: &Terminal) {
-    match node::take_all_away(settings).await {
-        Ok(()) | Err(NodeError::Held { .. }) => {}
+    match node::take_all_away(settings, Claim::Own).await {
+        Ok(()) | Err(NodeError::Held { .. } | NodeError::Others { .. }) => {}
         Err(NodeError::Rights) => terminal.say(format!(
             "Mounts may be left: before you delete anything, run {}",
             super::node::how_to_unmount(settings)

@@ -10,7 +10,7 @@ use super::exit::UNAVAILABLE;
 use super::signals::Signals;
 use super::{Failure, Place};
 use crate::config::Settings;
-use crate::node::NodeError;
+use crate::node::{Claim, NodeError};
 use crate::telemetry;
 
 /// `holt node`.
@@ -21,13 +21,21 @@ pub(super) struct NodeArgs {
     /// Take all mounts away and end. Notebook servers that run see empty folders.
     #[arg(long)]
     unmount: bool,
+    /// Take also the mounts away that another data directory has in `node.directory`, and whose node has ended: one that was moved or
+    /// deleted.
+    #[arg(long, requires = "unmount")]
+    take_over: bool,
 }
 
 pub(super) async fn run(arguments: NodeArgs) -> Result<(), Failure> {
     let settings = arguments.place.load()?;
     is_roots(settings.file.as_deref())?;
     if arguments.unmount {
-        return Ok(crate::node::take_all_away(&settings).await?);
+        let claim = match arguments.take_over {
+            true => Claim::Anyones,
+            false => Claim::Own,
+        };
+        return Ok(crate::node::take_all_away(&settings, claim).await?);
     }
     telemetry::start(&settings.log);
     let signals = Signals::listen()?;
@@ -96,7 +104,7 @@ impl From<NodeError> for Failure {
                 code: super::exit::TRY_LATER,
                 message: error.to_string(),
             },
-            NodeError::Directory { .. } => Self {
+            NodeError::Others { .. } | NodeError::Directory { .. } => Self {
                 code: UNAVAILABLE,
                 message: crate::error_chain(&error),
             },

@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::system_directories::holds_the_system;
 use super::{MountSettings, Settings};
 
 /// Where `holt dumps fetch` puts files, below the data directory, unless told otherwise.
@@ -56,6 +57,28 @@ impl Settings {
         }
     }
 
+    /// Two would write one file system, and each spoil what the other wrote.
+    pub(super) fn check_images(
+        &self,
+        name: &str,
+        mount: &MountSettings,
+        refuse: &mut impl FnMut(&'static str, String, &str),
+    ) {
+        let source = plain(Path::new(&mount.source));
+        let is_same = |(other, theirs): &&(String, MountSettings)| {
+            other != name && theirs.kind == "image" && plain(Path::new(&theirs.source)) == source
+        };
+        if mount.kind == "image"
+            && let Some((other, _)) = self.mounts.iter().find(is_same)
+        {
+            refuse(
+                "source",
+                format!("[mount.{other}] has the same file, which only one can mount"),
+                "Give each its own file; one mount is seen in more places by links",
+            );
+        }
+    }
+
     /// A directory that holds Holt's own, or is in it, is given to nobody. Only the words are compared: a source may be on a disk that
     /// does not answer. The node looks at where links lead, before it mounts.
     pub(super) fn check_own(
@@ -75,7 +98,9 @@ impl Settings {
             without_links.as_ref(),
             self.node.directory.as_ref(),
         ];
-        let is_own = |own: &PathBuf| lie_in_each_other(&source, own);
+        let is_own = |own: &PathBuf| {
+            lie_in_each_other(&source, own) || (!mount.read_only && source.starts_with(own))
+        };
         if let Some(own) = own.into_iter().flatten().map(|own| plain(own)).find(is_own) {
             refuse(
                 "source",
@@ -153,6 +178,13 @@ pub(super) fn check_source(
                 format!("{name} would stand in the list of processes"),
                 "Name a file of credentials instead, as that type of mount has it: \"credentials=/etc/holt/dumps.credentials\"",
             );
+        } else if option == "bg" && mount.kind.starts_with("nfs") {
+            refuse(
+                "options",
+                "\"bg\" goes on mounting in the background, where nobody knows when that ends"
+                    .to_owned(),
+                "Take it out: the node tries again by itself",
+            );
         } else if option.contains(',') || option.starts_with('-') {
             refuse(
                 "options",
@@ -191,6 +223,19 @@ pub(super) fn check_writing(
     mount: &MountSettings,
     refuse: &mut impl FnMut(&'static str, String, &str),
 ) {
+    if mount.kind == "bind"
+        && !mount.read_only
+        && holds_the_system(&plain(Path::new(&mount.source)))
+    {
+        refuse(
+            "source",
+            format!(
+                "notebooks would write in {}, which is the system's own",
+                mount.source
+            ),
+            "Give a directory made for them, such as \"/srv/team\", or set read_only = true",
+        );
+    }
     if let Some(owner) = &mount.owner {
         let is_number = |text: &str| text.parse::<u32>().is_ok_and(|number| number != u32::MAX);
         let is_pair = owner

@@ -147,6 +147,7 @@ impl Settings {
             };
             check_source(mount, &mut refuse);
             self.check_own(mount, &mut refuse);
+            self.check_images(name, mount, &mut refuse);
             self.check_within_written(name, mount, &mut refuse);
             check_writing(mount, &mut refuse);
             check_people(&mount.users, &mut refuse);

@@ -1,8 +1,8 @@
 //! Settings of pages and API. `config.rs` composes them.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::node::StatusPlace;
 use crate::servers::MountUsers;
 
 /// What pages and API go by.
@@ -27,7 +27,7 @@ pub struct HttpSettings {
     /// `/hub/metrics` needs no credential.
     pub metrics_open: bool,
     /// Where `holt node` says how its mounts are.
-    pub mounts: PathBuf,
+    pub mounts: StatusPlace,
     /// The mounts and who gets them.
     pub mount_users: MountUsers,
     /// How long an invitation or reset link works.
@@ -48,7 +48,7 @@ impl Default for HttpSettings {
             named_servers: false,
             redirect_to_server: true,
             metrics_open: false,
-            mounts: PathBuf::new(),
+            mounts: StatusPlace::default(),
             mount_users: MountUsers::default(),
             link_lifetime: Duration::from_secs(7 * 24 * 3600),
             slow_start: Duration::from_secs(10),

@@ -54,16 +54,21 @@ pub async fn try_propagation(settings: &Settings) -> anyhow::Result<ShareSeen> {
         &tasks,
         &stop,
     );
-    let probe = node::Probe::prepare(settings);
+    let probe = match node::Probe::prepare(settings) {
+        Ok(probe) => Some(probe),
+        Err(node::NodeError::Rights) => None,
+        // The engine would wait for what is mounted over it.
+        Err(error) => return Err(error.into()),
+    };
     let folder = match &probe {
-        Ok(probe) => probe.folder().to_owned(),
-        Err(_) => node::directory(settings),
+        Some(probe) => probe.folder().to_owned(),
+        None => node::Probe::directory(settings)?,
     };
     let mut mounted = Ok(());
     let seen = spawner
         .try_share(&folder, || {
             // One mounted before the start would prove nothing.
-            if let Ok(probe) = &probe {
+            if let Some(probe) = &probe {
                 mounted = probe.mount();
             }
         })

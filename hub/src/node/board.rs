@@ -35,6 +35,7 @@ impl Board {
             written: 0,
             holds: holds(millis(every)),
             mounts: Vec::new(),
+            shared_anew: None,
         };
         Self {
             status: Mutex::new(status),
@@ -64,6 +65,22 @@ impl Board {
         self.changed.notify_one();
     }
 
+    /// Notes that the directory of mounts had to be shared anew, at this moment.
+    pub(super) fn shared_anew(&self) {
+        warn!(
+            "Somebody made the directory of mounts private, or unmounted it; it is shared again. Servers that run see no mount come or go until they are restarted"
+        );
+        self.keep_shared_anew(Some(now()));
+    }
+
+    /// Notes when that was last, as a node before this one knew it.
+    pub(super) fn keep_shared_anew(&self, since: Option<u64>) {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.shared_anew = since;
+        drop(status);
+        self.changed.notify_one();
+    }
+
     /// Writes the status whenever it changes and at every look, and sees to folders and links, until `stop`.
     pub(super) async fn write_until(
         &self,
@@ -84,7 +101,7 @@ impl Board {
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone();
             status.written = now();
-            if let Err(cause) = status.write(ground.path()) {
+            if let Err(cause) = status.write(ground.directory()) {
                 warn!(error = %cause, "The status of mounts cannot be written");
             }
             tokio::select! {

@@ -33,6 +33,7 @@ pub(super) struct Follower {
     retry_most: Duration,
     parts: BTreeMap<PathBuf, Part>,
     has_told_too_many: bool,
+    left_out: usize,
 }
 
 /// One of them, by its path below the source.
@@ -77,6 +78,7 @@ impl Follower {
             retry_most,
             parts: BTreeMap::new(),
             has_told_too_many: false,
+            left_out: 0,
         }
     }
 
@@ -84,6 +86,11 @@ impl Follower {
     pub(super) fn missing(&self) -> Vec<Missing> {
         let missing = self.parts.values().filter_map(|part| part.missing.clone());
         missing.collect()
+    }
+
+    /// How many are not followed, because there are too many.
+    pub(super) fn left_out(&self) -> usize {
+        self.left_out
     }
 
     /// How many processes hang in them.
@@ -107,6 +114,7 @@ impl Follower {
         let theirs: Vec<_> = table.below(source);
         self.parts
             .retain(|path, _| theirs.iter().any(|mount| mount.point == source.join(path)));
+        self.left_out = theirs.len().saturating_sub(MOST);
         if theirs.len() > MOST && !self.has_told_too_many {
             self.has_told_too_many = true;
             warn!(

@@ -1,29 +1,33 @@
 //! The node's own directory: a mount point shared with containers, the folders in it, and their links.
 //!
-//! **Invariant:** nothing here touches a mount of the settings, so nothing here can hang; and nothing is removed that is not empty.
+//! **Invariant:** nothing here touches a mount of the settings, nor what somebody else mounted over something here, so nothing here can
+//! hang; and nothing is removed that is not empty.
 
-use std::ffi::OsStr;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
+use tracing::debug;
 
 use super::NodeError;
+use super::claim::{self, Claim};
+use super::hand::Reads;
+use super::hands::{Hands, Outcome};
+use super::reach::{self, Directory, covered};
+use super::way::others_may_change;
 use crate::config::{Entry, Folder};
-use crate::mountinfo::Table;
+use crate::lock::Lock;
+use crate::mountinfo::{Mounted, Table};
 
 /// Where mounts are made before they are moved to their places. Containers never see it.
-const STAGING: &str = ".staging";
-/// Held by the node, and the mark of a directory that is a node's: its process, and its data directory.
-const LOCK: &str = "node.lock";
-/// No lawful mark is larger.
-const LARGEST_MARK: u64 = 8 << 10;
+pub(super) const STAGING: &str = ".staging";
+/// How the folder of somebody who tries begins; his process's number follows.
+pub(super) const PROBE: &str = ".probe-";
+/// Ends the name of where what is mounted below a mount's source is made.
+const PARTS: &str = "+parts";
 
 /// A folder, and the mount points in it.
 const FOLDERS_DEEP: usize = 2;
@@ -32,17 +36,37 @@ const FOLDERS_DEEP: usize = 2;
 #[derive(Debug)]
 pub(super) struct Ground {
     path: PathBuf,
-    _lock: File,
+    directory: Directory,
+    lock: Lock,
     // Held while it is looked whether the directory is a mount point and made one: several mounts may find that it is none.
     sharing: Mutex<()>,
+}
+
+/// How the directory was shared with containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// It was already.
+    Kept,
+    /// It was not: servers that were given folders of it before see nothing that changes.
+    Anew,
+}
+
+/// What is mounted in the directory and is not the node's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// Over a mount point that has to stay: the mount of this number alone goes.
+    Over { point: PathBuf, id: u32 },
+    /// In it: all that is there goes.
+    In(PathBuf),
 }
 
 impl Ground {
     /// Takes the directory for a node of this data directory, making it if need be.
     ///
     /// # Errors
-    /// Another node has it, it is not ours, it holds other things, others could put another in its place, or there is no right to mount.
-    pub(super) fn take(path: &Path, data_dir: &Path) -> Result<Self, NodeError> {
+    /// Another node has it, it is not ours, it holds other things, something is mounted over it, others could put another in its place,
+    /// or there is no right to mount.
+    pub(super) fn take(path: &Path, data_dir: &Path, claim: Claim) -> Result<Self, NodeError> {
         // Told before anything is made: what an ordinary user made here would be in root's way.
         if !rustix::process::geteuid().is_root() {
             return Err(NodeError::Rights);
@@ -51,18 +75,20 @@ impl Ground {
             path: path.to_owned(),
             cause,
         };
-        make(path, 0o755).map_err(|cause| match cause.kind() {
+        let data_dir = data_dir.canonicalize().unwrap_or(data_dir.to_owned());
+        let path = reach::find(path, &data_dir).map_err(unusable)?;
+        let directory = Directory::make(&path).map_err(|cause| match cause.kind() {
             ErrorKind::NotFound => unusable(std::io::Error::other(
                 "the directory it is in does not exist: start the hub first, or name another with node.directory",
             )),
             _ => unusable(cause),
         })?;
-        let path = path.canonicalize().map_err(unusable)?;
-        is_nobody_elses(&path).map_err(unusable)?;
-        let lock = lock(&path, data_dir)?;
+        is_nobody_elses(&path, &directory).map_err(unusable)?;
+        let lock = claim::take(&directory, &path, &data_dir, claim)?;
         Ok(Self {
             path,
-            _lock: lock,
+            directory,
+            lock,
             sharing: Mutex::new(()),
         })
     }
@@ -72,44 +98,88 @@ impl Ground {
         &self.path
     }
 
+    /// The directory, for what is written into it.
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
     /// Makes it a mount point whose mounts reach containers. Done already: nothing changes, so that containers keep theirs.
     ///
     /// # Errors
-    /// [`NodeError::Rights`] where this process may not mount.
-    pub(super) fn share(&self) -> Result<(), NodeError> {
+    /// [`NodeError::Rights`] where this process may not mount; something is mounted over it.
+    pub(super) fn share(&self) -> Result<Sharing, NodeError> {
         let _sharing = self.sharing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.mount_on_itself(&self.path, MountPropagationFlags::SHARED)?;
+        let sharing = self.mount_on_itself(&self.path, MountPropagationFlags::SHARED)?;
         let staging = self.path.join(STAGING);
-        make(&staging, 0o700).map_err(|cause| self.unusable(cause))?;
-        self.mount_on_itself(&staging, MountPropagationFlags::PRIVATE)
+        self.directory
+            .point(STAGING, 0o700)
+            .map_err(|cause| self.unusable(cause))?;
+        self.mount_on_itself(&staging, MountPropagationFlags::PRIVATE)?;
+        Ok(sharing)
     }
 
-    /// Takes it all back: what is mounted, then the mount points.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub(super) fn unshare(&self) -> Result<(), NodeError> {
-        for point in [self.path.join(STAGING), self.path.clone()] {
-            let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
-            match rustix::mount::unmount(&point, flags) {
-                Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
-                Err(errno) => return Err(self.refusal(errno)),
-            }
-        }
-        Ok(())
-    }
-
-    fn mount_on_itself(&self, path: &Path, kind: MountPropagationFlags) -> Result<(), NodeError> {
+    fn mount_on_itself(
+        &self,
+        path: &Path,
+        kind: MountPropagationFlags,
+    ) -> Result<Sharing, NodeError> {
         let found = Table::read().map_err(|cause| self.unusable(cause))?;
         let is_wanted_shared = kind == MountPropagationFlags::SHARED;
         match found.at(path) {
-            Some(mount) if mount.is_shared == is_wanted_shared => return Ok(()),
+            Some(mount) if found.is_cover(mount) => return Err(self.unusable(covered(mount))),
+            Some(mount) if mount.is_shared == is_wanted_shared => return Ok(Sharing::Kept),
             Some(_) => {}
             None => {
                 rustix::mount::mount_bind(path, path).map_err(|errno| self.refusal(errno))?;
             }
         }
-        rustix::mount::mount_change(path, kind).map_err(|errno| self.refusal(errno))
+        rustix::mount::mount_change(path, kind).map_err(|errno| self.refusal(errno))?;
+        Ok(Sharing::Anew)
+    }
+
+    /// Takes it all back: what is left in the staging directory, then the mount points. Then the directory is free for any other node.
+    ///
+    /// # Errors
+    /// As the system says; something is mounted in it still.
+    pub(super) async fn unshare(&self, limit: Duration) -> Result<(), NodeError> {
+        let failed = |reason: String| self.unusable(std::io::Error::other(reason));
+        // What is in the staging directory may be dead, and hold whoever takes it away.
+        let staging = self.path.join(STAGING);
+        match Hands::default()
+            .take_away(&staging, Reads::Wait, limit)
+            .await
+        {
+            Outcome::Done { .. } => {}
+            other => return Err(failed(format!("{}: {other:?}", staging.display()))),
+        }
+        let table = Table::read().map_err(|cause| self.unusable(cause))?;
+        if let Some(left) = table.below(&self.path).first() {
+            return Err(failed(format!(
+                "{} is still mounted: take it away with `umount --lazy {0}`",
+                left.point.display()
+            )));
+        }
+        let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+        match table.at(&self.path) {
+            Some(mount) if table.is_cover(mount) => return Err(self.unusable(covered(mount))),
+            Some(_) => match rustix::mount::unmount(&self.path, flags) {
+                Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+                Err(errno) => return Err(self.refusal(errno)),
+            },
+            None => {}
+        }
+        claim::give_up(&self.lock).map_err(|cause| self.unusable(cause))
+    }
+
+    /// What covers the whole directory, if anything does.
+    pub(super) fn cover<'t>(&self, table: &'t Table) -> Option<&'t Mounted> {
+        table.at(&self.path).filter(|mount| table.is_cover(mount))
+    }
+
+    /// Whether something is mounted over the folder that a place is in, or over the whole directory.
+    pub(super) fn is_covered(&self, table: &Table, place: &Path) -> bool {
+        let folder = place.parent().filter(|folder| *folder != self.path);
+        self.cover(table).is_some() || folder.is_some_and(|folder| table.at(folder).is_some())
     }
 
     /// Where a mount is made.
@@ -119,7 +189,7 @@ impl Ground {
 
     /// Where what is mounted below a mount's source is made.
     pub(super) fn staging_of_parts(&self, mount: &str) -> PathBuf {
-        self.path.join(STAGING).join(format!("{mount}+parts"))
+        self.path.join(STAGING).join(format!("{mount}{PARTS}"))
     }
 
     /// Where a mount is kept.
@@ -130,23 +200,25 @@ impl Ground {
     /// Sees to folders, mount points and links. Returns what is in the way, each as a sentence with the mount it belongs to.
     pub(super) fn keep(&self, folders: &[Folder]) -> Vec<(String, String)> {
         let mut problems = Vec::new();
+        let staging = self.staging_directory();
         for folder in folders {
-            let parent = self.path.join(&folder.name);
+            let parent = self.directory.folder(&folder.name, 0o755);
             for (name, entry) in &folder.entries {
-                let place = parent.join(name);
-                let kept = make(&parent, 0o755).and_then(|()| match entry {
-                    Entry::Mount(mount) => {
-                        make(&self.staging(mount), 0o700)?;
-                        make(&self.staging_of_parts(mount), 0o700)?;
-                        // The place itself is looked at before each mounting, which says what is wrong with it.
-                        match make_missing(&place, 0o755) {
-                            Err(cause) if cause.kind() == ErrorKind::AlreadyExists => Ok(()),
-                            made => made,
-                        }
-                    }
-                    Entry::Link { to, .. } => link(&place, to),
-                });
+                let kept = match (&parent, entry) {
+                    (Err(cause), _) => Err(cause.to_string()),
+                    (Ok(parent), Entry::Link { to, .. }) => parent.link(name, to).map_err(words),
+                    (Ok(parent), Entry::Mount(mount)) => match &staging {
+                        Err(cause) => Err(cause.to_string()),
+                        Ok(staging) => staging
+                            .point(mount, 0o700)
+                            .and_then(|()| staging.point(&format!("{mount}{PARTS}"), 0o700))
+                            // The place itself is looked at before each mounting, which says what is wrong with it.
+                            .and_then(|()| parent.point(name, 0o755))
+                            .map_err(words),
+                    },
+                };
                 if let Err(cause) = kept {
+                    let place = self.place(folder, name);
                     problems.push((
                         entry.mount().to_owned(),
                         format!("{}: {cause}", place.display()),
@@ -157,30 +229,96 @@ impl Ground {
         problems
     }
 
-    /// Mounts of earlier settings: in a folder of ours, but no longer wanted there.
-    pub(super) fn unwanted(&self, folders: &[Folder]) -> std::io::Result<Vec<PathBuf>> {
-        let wanted = |point: &Path| {
-            folders.iter().any(|folder| {
-                folder.entries.iter().any(|(name, entry)| {
-                    matches!(entry, Entry::Mount(_)) && self.place(folder, name) == *point
-                })
+    /// The staging directory is mounted on itself, so no way from the directory leads there.
+    fn staging_directory(&self) -> std::io::Result<Directory> {
+        let path = self.path.join(STAGING);
+        let table = Table::read()?;
+        match self
+            .cover(&table)
+            .or_else(|| table.at(&path).filter(|mount| table.is_cover(mount)))
+        {
+            Some(mount) => Err(covered(mount)),
+            None => Directory::open(&path),
+        }
+    }
+
+    /// Removes from the staging directory what is empty and no mount of the settings needs: an earlier node was killed, or had others.
+    pub(super) fn tidy_staging(&self, folders: &[Folder]) -> std::io::Result<()> {
+        let staging = self.staging_directory()?;
+        let is_wanted = |name: &str| {
+            let mount = name.strip_suffix(PARTS).unwrap_or(name);
+            let entries = folders.iter().flat_map(|folder| folder.entries.values());
+            let mut mounts = entries.filter(|entry| matches!(entry, Entry::Mount(_)));
+            mounts.any(|entry| entry.mount() == mount)
+        };
+        for name in staging.names()? {
+            // One that is not empty, or in which something hangs, stays.
+            if !is_wanted(&name)
+                && let Err(cause) = staging.remove_empty(&name)
+            {
+                debug!(name, error = %cause, "It stays in the staging directory");
+            }
+        }
+        Ok(())
+    }
+
+    /// What is mounted in the staging directory when a node begins: an earlier one was killed at its work, or it hung.
+    pub(super) fn left_in_staging(&self, table: &Table) -> Vec<PathBuf> {
+        let staging = self.path.join(STAGING);
+        let left = table.below(&staging).into_iter().filter(|mount| {
+            // What is within another goes with it.
+            let inner = mount.point.strip_prefix(&staging);
+            inner.is_ok_and(|inner| inner.components().count() == 1)
+        });
+        left.map(|mount| mount.point.clone()).collect()
+    }
+
+    /// What is mounted in the directory and has no business there, the outermost of it: from others, or of earlier settings. What is
+    /// within the staging directory, and within the folder of somebody who tries, is left alone.
+    pub(super) fn foreign(&self, table: &Table, folders: &[Folder]) -> Vec<Foreign> {
+        let over = |point: &Path| {
+            let cover = table.at(point).filter(|mount| table.is_cover(mount))?;
+            Some(Foreign::Over {
+                point: point.to_owned(),
+                id: cover.id,
             })
         };
-        let table = Table::read()?;
-        let depth = self.path.components().count() + 2;
+        // The rest is not seen, and what is done below it would wait.
+        if let Some(cover) = over(&self.path) {
+            return vec![cover];
+        }
         let staging = self.path.join(STAGING);
-        let points = table
-            .below(&self.path)
-            .into_iter()
-            .map(|mount| &mount.point);
-        Ok(points
-            .filter(|point| {
-                point.components().count() == depth
-                    && !point.starts_with(&staging)
-                    && !wanted(point)
+        let mut found: Vec<_> = over(&staging).into_iter().collect();
+        let mut points: Vec<&Path> = Vec::new();
+        for mount in table.below(&self.path) {
+            let point = mount.point.as_path();
+            let is_known = point.starts_with(&staging)
+                || self.is_tried(point)
+                || points.iter().any(|outer| point.starts_with(outer))
+                || self.is_wanted(point, folders);
+            if !is_known {
+                points.push(point);
+                found.push(Foreign::In(point.to_owned()));
+            }
+        }
+        found
+    }
+
+    /// Whether it is at or below the place of a mount.
+    fn is_wanted(&self, point: &Path, folders: &[Folder]) -> bool {
+        folders.iter().any(|folder| {
+            folder.entries.iter().any(|(name, entry)| {
+                matches!(entry, Entry::Mount(_)) && point.starts_with(self.place(folder, name))
             })
-            .cloned()
-            .collect())
+        })
+    }
+
+    /// Whether somebody who tries, and is still there, mounted it.
+    fn is_tried(&self, point: &Path) -> bool {
+        let inner = point.strip_prefix(&self.path).ok();
+        let folder = inner.and_then(|inner| inner.iter().next()?.to_str());
+        let pid = folder.and_then(|folder| folder.strip_prefix(PROBE)?.parse::<u32>().ok());
+        pid.is_some_and(|pid| Path::new("/proc").join(pid.to_string()).exists())
     }
 
     fn unusable(&self, cause: std::io::Error) -> NodeError {
@@ -198,211 +336,27 @@ impl Ground {
     }
 }
 
-/// Makes a directory that is ours, or sees that it is there.
-pub(super) fn make(path: &Path, mode: u32) -> std::io::Result<()> {
-    match make_missing(path, mode) {
-        Err(cause) if cause.kind() == ErrorKind::AlreadyExists => {}
-        made => return made,
-    }
-    let found = std::fs::symlink_metadata(path)?;
-    if !found.is_dir() {
-        return Err(std::io::Error::other(
-            "something that is no directory stands there; move it away",
-        ));
-    }
-    // Whoever owns it could put anything into it that this process then follows with more rights.
-    if found.uid() != rustix::process::geteuid().as_raw() {
-        return Err(std::io::Error::other(format!(
-            "it belongs to user {}, not to the one who mounts; give it away or set node.directory",
-            found.uid()
-        )));
-    }
-    Ok(())
-}
-
-fn make_missing(path: &Path, mode: u32) -> std::io::Result<()> {
-    DirBuilder::new().mode(mode).create(path)?;
-    // Whatever this process's mask is, others must be able to look in. By a handle: a link that came meanwhile is not followed.
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
-    let made = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)?;
-    made.set_permissions(PermissionsExt::from_mode(mode))
-}
-
-/// What on the way to a path others than root could change, or put something else into, if there is any. A link at its end counts too.
-pub(super) fn others_may_change(path: &Path) -> Option<PathBuf> {
-    let is_others = |above: &Path, is_end: bool| {
-        let Ok(found) = std::fs::symlink_metadata(above) else {
-            // It is not there yet, or cannot be seen: whoever makes it is decided by what is above.
-            return false;
-        };
-        if is_end || found.is_symlink() {
-            return found.is_symlink() && found.uid() != 0;
-        }
-        let is_sticky = found.mode() & 0o1000 != 0;
-        found.uid() != 0 || (found.mode() & 0o022 != 0 && !is_sticky)
-    };
-    path.ancestors()
-        .enumerate()
-        .find(|(depth, above)| is_others(above, *depth == 0))
-        .map(|(_, above)| above.to_owned())
+fn words(cause: std::io::Error) -> String {
+    cause.to_string()
 }
 
 /// Whether the directory is a node's, or may become one: what is in it would be covered, and what is mounted there be taken away. And
 /// whether its way is root's alone: whoever may rename a part of it could put another directory in its place while root works there.
-fn is_nobody_elses(path: &Path) -> std::io::Result<()> {
-    // Where links on the way lead has a way of its own.
-    let led = || others_may_change(&path.parent()?.canonicalize().ok()?.join("in"));
-    if let Some(above) = others_may_change(path).or_else(led) {
+fn is_nobody_elses(path: &Path, directory: &Directory) -> std::io::Result<()> {
+    if let Some(above) = others_may_change(path) {
         return Err(std::io::Error::other(format!(
             "others than root may change {}; set node.directory to a place below directories of root's, such as /run/holt/mounts",
             above.display()
         )));
     }
-    let is_marked = std::fs::symlink_metadata(path.join(LOCK))
-        .is_ok_and(|mark| mark.is_file() && mark.uid() == rustix::process::geteuid().as_raw());
-    if is_marked {
+    if claim::mark_of(directory).is_some() {
         return Ok(());
     }
-    let table = Table::read()?;
-    let is_mounted = table.at(path).is_some() || !table.below(path).is_empty();
-    if is_mounted || !holds_only_folders(path, FOLDERS_DEEP)? {
+    let is_mounted = !Table::read()?.within(path).is_empty();
+    if is_mounted || !directory.holds_only_folders(FOLDERS_DEEP)? {
         return Err(std::io::Error::other(
             "it holds other things, or something is mounted there; name an empty directory of its own with node.directory",
         ));
     }
     Ok(())
-}
-
-/// A symbolic link that leads there; one that leads elsewhere is replaced, anything else is not.
-fn link(place: &Path, to: &str) -> std::io::Result<()> {
-    match std::fs::read_link(place) {
-        Ok(leads) if leads == Path::new(to) => return Ok(()),
-        Ok(_) => {}
-        Err(cause) if cause.kind() == ErrorKind::NotFound => {}
-        Err(_) => {
-            return Err(std::io::Error::other(
-                "something that is no link stands there; move it away",
-            ));
-        }
-    }
-    let new = place.with_file_name(".new-link");
-    match std::fs::remove_file(&new) {
-        Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
-        _ => {}
-    }
-    std::os::unix::fs::symlink(to, &new)?;
-    std::fs::rename(new, place)
-}
-
-/// Whether there is nothing but empty folders: the engine makes those of servers that started before any node was here.
-fn holds_only_folders(path: &Path, depth: usize) -> std::io::Result<bool> {
-    for entry in std::fs::read_dir(path)? {
-        let entry = entry?;
-        let is_folder = entry.file_type()?.is_dir();
-        if !is_folder || depth == 0 || !holds_only_folders(&entry.path(), depth - 1)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Directories other than `current` that nodes of this data directory still have mounts below: `node.directory` was another then.
-pub(super) fn earlier(data_dir: &Path, current: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let data_dir = data_dir.canonicalize()?;
-    let current = current.canonicalize().ok();
-    let table = Table::read()?;
-    let mut found: Vec<_> = table
-        .within(Path::new("/"))
-        .into_iter()
-        .filter(|mount| mount.point.file_name() == Some(STAGING.as_ref()))
-        .filter_map(|mount| mount.point.parent())
-        .filter(|directory| current.as_deref() != Some(*directory))
-        .filter(|directory| {
-            mark_of(directory).is_some_and(|(_, owner)| owner.as_deref() == Some(&*data_dir))
-        })
-        .map(Path::to_owned)
-        .collect();
-    found.dedup();
-    Ok(found)
-}
-
-/// The process and the data directory of the node that has or had the directory; none where it is no node's.
-pub(super) fn mark_of(directory: &Path) -> Option<(Option<i32>, Option<PathBuf>)> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(directory.join(LOCK))
-        .ok()?;
-    let found = file.metadata().ok()?;
-    if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() {
-        return None;
-    }
-    let mut text = Vec::new();
-    file.take(LARGEST_MARK).read_to_end(&mut text).ok()?;
-    let mut lines = text.splitn(2, |byte| *byte == b'\n');
-    let pid = lines.next().map(String::from_utf8_lossy);
-    let data_dir = lines.next().and_then(|rest| rest.strip_suffix(b"\n"));
-    Some((
-        pid.and_then(|pid| pid.trim().parse().ok()),
-        data_dir.map(|path| OsStr::from_bytes(path).into()),
-    ))
-}
-
-fn lock(directory: &Path, data_dir: &Path) -> Result<File, NodeError> {
-    let path = directory.join(LOCK);
-    let unusable = |cause| NodeError::Directory {
-        path: path.clone(),
-        cause,
-    };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(&path)
-        .map_err(unusable)?;
-    // Whoever may read it may hold it.
-    file.set_permissions(PermissionsExt::from_mode(0o600))
-        .map_err(unusable)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => {
-            let pid = mark_of(directory).and_then(|(pid, _)| pid);
-            return Err(NodeError::Held {
-                path: directory.to_owned(),
-                pid,
-            });
-        }
-        Err(errno) => return Err(unusable(errno.into())),
-    }
-    let data_dir = data_dir.canonicalize().unwrap_or(data_dir.to_owned());
-    let mut mark = format!("{}\n", std::process::id()).into_bytes();
-    mark.extend(data_dir.as_os_str().as_bytes());
-    mark.push(b'\n');
-    file.set_len(0)
-        .and_then(|()| file.write_all(&mark))
-        .map_err(unusable)?;
-    Ok(file)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_way_that_others_may_change_is_seen() -> std::io::Result<()> {
-        let directory = tempfile::tempdir()?;
-        let open = directory.path().join("open");
-        std::fs::create_dir_all(open.join("source"))?;
-        std::fs::set_permissions(&open, PermissionsExt::from_mode(0o777))?;
-        assert!(others_may_change(&open.join("source")).is_some());
-        assert_eq!(others_may_change(Path::new("/usr/bin")), None);
-        Ok(())
-    }
 }

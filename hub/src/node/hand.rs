@@ -1,12 +1,13 @@
 //! What touches a mount: one piece of work in a process of its own, because a file system that does not answer holds whoever asks it.
 //!
-//! `holt node-hand` reads a [`Job`] from standard input, does it, and writes a [`Reply`]. The node ends it when its time is up, and
-//! does not wait for one that cannot be ended.
+//! `holt node-hand` reads a [`Job`], one line, from standard input, does it, and writes a [`Reply`]. The node ends it when its time is up,
+//! and does not wait for one that cannot be ended. It ends by itself, with what it started, when standard input does: the node is gone,
+//! and the next one may do other things in the same places.
 //! Anything may be cut off in the middle: a mount is made in the staging directory, which nobody sees (`make`), and moved to its place
 //! whole, with its flags already set. Set afterwards, they would not reach the copies that containers have of it.
 
 use std::fs::OpenOptions;
-use std::io::Read;
+use std::io::{BufRead as _, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::process::{Signal, kill_current_process_group};
 use serde::{Deserialize, Serialize};
 
 use crate::mountinfo::{Mounted, Table};
@@ -41,6 +43,10 @@ pub(super) enum Job {
     },
     /// Take away whatever is mounted at `place`, at once, whoever uses it.
     Drop { place: PathBuf, reads: Reads },
+    /// Look how large a file with a file system in it is; done when that is as it should be.
+    Weigh { image: PathBuf, quota: u64 },
+    /// Take away the one mount of this number that is seen at `place`, and nothing below it.
+    Uncover { place: PathBuf, id: u32 },
 }
 
 /// What happens to reads that wait in a mount that is taken away.
@@ -123,8 +129,12 @@ pub(super) enum Trouble {
 /// Standard input has no job, or nobody reads the reply.
 pub fn main() -> std::io::Result<()> {
     let mut text = Vec::new();
-    std::io::stdin().take(1 << 20).read_to_end(&mut text)?;
+    std::io::stdin()
+        .lock()
+        .take(1 << 20)
+        .read_until(b'\n', &mut text)?;
     let job: Job = serde_json::from_slice(&text)?;
+    std::thread::spawn(end_with_the_node);
     let reply = match job.run() {
         Ok(source) => Reply::Done { source },
         Err(Trouble::Failed(reason)) => Reply::Failed { reason },
@@ -132,6 +142,13 @@ pub fn main() -> std::io::Result<()> {
     };
     serde_json::to_writer(std::io::stdout(), &reply)?;
     Ok(())
+}
+
+/// Waits for the end of standard input, and ends this process and what it started: they are a group of their own.
+fn end_with_the_node() {
+    let mut rest = [0; 64];
+    while matches!(std::io::stdin().read(&mut rest), Ok(1..)) {}
+    let _ = kill_current_process_group(Signal::KILL);
 }
 
 impl Job {
@@ -147,6 +164,11 @@ impl Job {
                 access,
             } => attach(source, staging, place, *access).map(|()| None),
             Self::Drop { place, reads } => take_away(place, *reads).map(|()| None),
+            Self::Weigh { image, quota } => match super::image::note(image, *quota) {
+                Some(note) => Err(Trouble::Failed(note)),
+                None => Ok(None),
+            },
+            Self::Uncover { place, id } => uncover(place, *id).map(|()| None),
         }
     }
 }
@@ -320,6 +342,15 @@ pub(super) fn take_away(place: &Path, reads: Reads) -> Result<(), Trouble> {
     Err(Trouble::Failed(
         "there is no end to what is mounted there".to_owned(),
     ))
+}
+
+fn uncover(place: &Path, id: u32) -> Result<(), Trouble> {
+    // Somebody else may have done it.
+    if table()?.at(place).is_none_or(|mount| mount.id != id) {
+        return Ok(());
+    }
+    rustix::mount::unmount(place, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+        .map_err(|errno| failed("it cannot be taken away", errno))
 }
 
 pub(super) fn table() -> Result<Table, Trouble> {

@@ -78,6 +78,22 @@ impl Hands {
         self.send_until(&job, limit, is_gone).await
     }
 
+    /// As [`Hands::take_away`], for the one mount of this number that is over the place.
+    pub(super) async fn uncover(&mut self, place: &Path, id: u32, limit: Duration) -> Outcome {
+        let job = Job::Uncover {
+            place: place.to_owned(),
+            id,
+        };
+        let is_seen = |table: Table| table.at(place).is_some_and(|mount| mount.id == id);
+        let is_gone = async {
+            while Table::read().is_ok_and(is_seen) {
+                tokio::time::sleep(GONE).await;
+            }
+            tokio::time::sleep(DYING).await;
+        };
+        self.send_until(&job, limit, is_gone).await
+    }
+
     async fn send_until(
         &mut self,
         job: &Job,
@@ -140,13 +156,17 @@ fn pid_of(child: &Child) -> Option<Pid> {
 }
 
 async fn talk(child: &mut Child, job: &Job) -> std::io::Result<Reply> {
-    let text = serde_json::to_vec(job)?;
-    if let Some(mut stdin) = child.stdin.take() {
+    let mut text = serde_json::to_vec(job)?;
+    text.push(b'\n');
+    // Open until the answer is there: its end ends the process.
+    let mut stdin = child.stdin.take();
+    if let Some(stdin) = &mut stdin {
         stdin.write_all(&text).await?;
     }
     let mut reply = Vec::new();
     if let Some(stdout) = child.stdout.take() {
         stdout.take(64 << 10).read_to_end(&mut reply).await?;
     }
+    drop(stdin);
     Ok(serde_json::from_slice(&reply)?)
 }

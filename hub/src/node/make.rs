@@ -2,17 +2,17 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Seek};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::fs::{AtFlags, CWD, Gid, RenameFlags, Uid};
+use rustix::fs::{AtFlags, Gid, Uid};
 
-use super::ground::others_may_change;
 use super::hand::{
-    Make, Reads, Trouble, ask, failed, must_be_free, reads_of, shut, table, take_away,
+    Job, Make, Reads, Trouble, ask, failed, must_be_free, reads_of, shut, table, take_away,
 };
-use crate::config::lie_in_each_other;
+use super::image;
+use super::way::others_may_change;
+use crate::config::{holds_the_system, lie_in_each_other};
 
 impl Make {
     /// Leaves it in the staging directory, or nothing.
@@ -36,7 +36,7 @@ impl Make {
         let source = match self.kind.as_str() {
             "bind" => Some(self.bind()?),
             "image" => {
-                self.make_image()?;
+                image::make(Path::new(&self.source), self.quota.unwrap_or_default())?;
                 self.mount("ext4", &["loop"])?;
                 None
             }
@@ -72,7 +72,8 @@ impl Make {
             .canonicalize()
             .map_err(|cause| Trouble::Failed(format!("{}: {cause}", self.source)))?;
         for own in &self.own {
-            if lie_in_each_other(&source, own) {
+            let is_written = self.access.write && source.starts_with(own);
+            if is_written || lie_in_each_other(&source, own) {
                 return Err(Trouble::Refused(format!(
                     "{} and Holt's own directory {} lie in each other; give another source",
                     source.display(),
@@ -88,6 +89,12 @@ impl Make {
                 "others than root may change {}, and put another directory where {} is: what notebooks write, or what is given to an owner, needs a way that is root's alone",
                 above.display(),
                 self.source
+            )));
+        }
+        if self.access.write && holds_the_system(&source) {
+            return Err(Trouble::Refused(format!(
+                "{} is the system's own: give a directory that is for notebooks alone, or set read_only",
+                source.display()
             )));
         }
         rustix::mount::mount_bind(&source, &self.staging)
@@ -113,45 +120,18 @@ impl Make {
         }
     }
 
-    /// Makes the file with a file system of the size in it, if it is not there.
-    fn make_image(&self) -> Result<(), Trouble> {
-        let path = Path::new(&self.source);
-        let failed = |cause: std::io::Error| Trouble::Failed(format!("{}: {cause}", self.source));
-        // Only where there surely is none: a disk that fails to tell must not lose what is on it.
-        match std::fs::symlink_metadata(path) {
-            Ok(_) => return Ok(()),
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
-            Err(cause) => return Err(failed(cause)),
-        }
-        // Under another name until it is whole.
-        let mut new = path.as_os_str().to_owned();
-        new.push(".new");
-        let size = self.quota.unwrap_or_default();
-        match std::fs::remove_file(&new) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-                return Err(failed(cause));
-            }
-            _ => {}
-        }
-        // Follows no link, and takes nothing that is there.
-        std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            // Who may not see what is in it may not read the file either.
-            .mode(0o600)
-            .open(&new)
-            .and_then(|file| file.set_len(size))
-            .map_err(failed)?;
-        let mut command = Command::new("mkfs.ext4");
-        command.args(["-q", "-F", "-m", "0", "--"]).arg(&new);
-        run(command)?;
-        rustix::fs::renameat_with(CWD, &new, CWD, path, RenameFlags::NOREPLACE)
-            .map_err(|errno| failed(errno.into()))
+    /// What to look at, where it is a file with a file system in it.
+    pub(super) fn weighing(&self) -> Option<Job> {
+        let quota = self.quota.filter(|_| self.kind == "image")?;
+        Some(Job::Weigh {
+            image: PathBuf::from(&self.source),
+            quota,
+        })
     }
 }
 
 /// Runs a program of the system and takes its words when it fails.
-fn run(mut command: Command) -> Result<(), Trouble> {
+pub(super) fn run(mut command: Command) -> Result<(), Trouble> {
     let program = command.get_program().to_string_lossy().into_owned();
     let path = [
         std::env::var_os("PATH").unwrap_or_default(),

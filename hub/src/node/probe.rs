@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, UnmountFlags};
 
-use super::{NodeError, directory, ground};
+use super::ground::PROBE;
+use super::reach::{self, Directory};
+use super::{NodeError, directory};
 use crate::config::Settings;
 
 /// A folder in the node's directory with a mount point `late`; gone with it.
@@ -23,15 +25,29 @@ impl Probe {
             return Err(NodeError::Rights);
         }
         let directory = directory(settings);
-        let folder = directory.join(format!(".probe-{}", std::process::id()));
-        let made = ground::make(&directory, 0o755)
-            .and_then(|()| ground::make(&folder, 0o755))
-            .and_then(|()| ground::make(&folder.join("late"), 0o755));
-        made.map_err(|cause| NodeError::Directory {
-            path: directory,
-            cause,
-        })?;
-        Ok(Self { folder })
+        let name = format!("{PROBE}{}", std::process::id());
+        let made = reach::find(&directory, settings.data_dir.path()).and_then(|path| {
+            let folder = Directory::make(&path)?.folder(&name, 0o755)?;
+            folder.folder("late", 0o755)?;
+            Ok(path.join(name))
+        });
+        match made {
+            Ok(folder) => Ok(Self { folder }),
+            Err(cause) => Err(NodeError::Directory {
+                path: directory,
+                cause,
+            }),
+        }
+    }
+
+    /// The directory itself, for one who may not mount.
+    ///
+    /// # Errors
+    /// Something is mounted over it.
+    pub fn directory(settings: &Settings) -> Result<PathBuf, NodeError> {
+        let path = directory(settings);
+        reach::find(&path, settings.data_dir.path())
+            .map_err(|cause| NodeError::Directory { path, cause })
     }
 
     /// The folder.

@@ -3,21 +3,50 @@
 //! The file is written whole at every look, so its age says whether anybody looks.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::mark::Mark;
+use super::reach::{self, Directory};
+use crate::config::Settings;
 
 /// The file's name in the node's directory.
 const FILE: &str = "status.json";
+/// Its name until it is whole.
+const NEW: &str = "status.json.new";
 /// No lawful file is larger.
 const LARGEST: u64 = 1 << 20;
 /// A file that is so many looks old is nobody's any more.
 const LOOKS: u64 = 3;
+
+/// Where the status is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatusPlace {
+    directory: PathBuf,
+    data_dir: PathBuf,
+}
+
+impl StatusPlace {
+    /// Where a node of these settings writes it.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            directory: directory(settings),
+            data_dir: settings.data_dir.path().to_owned(),
+        }
+    }
+
+    #[cfg(test)]
+    fn at(directory: &std::path::Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            data_dir: directory.to_owned(),
+        }
+    }
+}
 
 /// All mounts, as the node saw them last.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +61,10 @@ pub struct Status {
     pub holds: u64,
     /// Each mount of the settings, by name.
     pub mounts: Vec<MountStatus>,
+    /// When the directory had to be shared with servers anew, in milliseconds since 1970: those that were started before see no mount
+    /// come or go.
+    #[serde(default)]
+    pub shared_anew: Option<u64>,
 }
 
 /// One mount.
@@ -65,6 +98,9 @@ pub struct MountStatus {
     /// What is mounted below the source of a bind mount, and is left out because it is ill.
     #[serde(default)]
     pub missing: Vec<Missing>,
+    /// What is worth knowing while it is there, each as a part of a sentence.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// Something that is mounted below the source of a bind mount and is not there.
@@ -93,16 +129,18 @@ pub enum Condition {
 }
 
 impl Status {
-    /// The last one written below `directory`; none when nobody ever wrote one or it cannot be read. Waits for nobody: whatever stands
-    /// there in its stead, such as a pipe, is as good as none.
+    /// The last one that a node of these settings wrote; none when nobody ever wrote one or it cannot be read. Waits for nobody: whatever
+    /// stands there in its stead, such as a pipe, is as good as none, and so is one below something that is mounted over the way to it.
     #[must_use]
-    pub fn read(directory: &Path) -> Option<Self> {
-        let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY;
-        let file = std::fs::OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits().cast_signed())
-            .open(directory.join(FILE))
-            .ok()?;
+    pub fn read(place: &StatusPlace) -> Option<Self> {
+        let path = reach::find(&place.directory, &place.data_dir).ok()?;
+        Self::read_in(&Directory::open(&path).ok()?)
+    }
+
+    /// The one in this directory.
+    pub(super) fn read_in(directory: &Directory) -> Option<Self> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = directory.open_in(FILE, flags, 0).ok()?;
         if !file.metadata().ok()?.is_file() {
             return None;
         }
@@ -115,34 +153,24 @@ impl Status {
     ///
     /// # Errors
     /// As the system says.
-    pub(super) fn remove(directory: &Path) -> std::io::Result<()> {
-        match std::fs::remove_file(directory.join(FILE)) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(cause),
-            _ => Ok(()),
-        }
+    pub(super) fn remove(directory: &Directory) -> std::io::Result<()> {
+        directory.remove(FILE)
     }
 
     /// Writes it whole; readers see the old one or the new one.
     ///
     /// # Errors
     /// As the system says.
-    pub(super) fn write(&self, directory: &Path) -> std::io::Result<()> {
+    pub(super) fn write(&self, directory: &Directory) -> std::io::Result<()> {
         let text = serde_json::to_vec(self).map_err(std::io::Error::other)?;
-        let new = directory.join(format!("{FILE}.new"));
-        // Left by a node that was killed. Made anew rather than opened, so that no link is followed.
-        match std::fs::remove_file(&new) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(cause),
-            _ => {}
-        }
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .open(&new)?;
+        // Left by a node that was killed. Made anew rather than opened: it may be anything.
+        directory.remove(NEW)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let mut file = directory.open_in(NEW, flags, 0o644)?;
         // Whatever this process's mask is: the hub may be somebody else.
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
         file.write_all(&text)?;
-        std::fs::rename(new, directory.join(FILE))
+        directory.rename(NEW, FILE)
     }
 
     /// Whether it was written since the machine started: what was mounted before is gone.
@@ -185,7 +213,7 @@ pub(super) fn boot() -> String {
 
 /// Where a node of these settings has its mounts.
 #[must_use]
-pub fn directory(settings: &crate::config::Settings) -> PathBuf {
+pub fn directory(settings: &Settings) -> PathBuf {
     settings
         .node
         .directory
@@ -200,17 +228,20 @@ mod tests {
     #[test]
     fn a_status_is_read_as_written_and_grows_old() {
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(Status::read(directory.path()), None);
+        let place = StatusPlace::at(directory.path());
+        let handle = Directory::open(directory.path()).unwrap();
+        assert_eq!(Status::read(&place), None);
         let status = Status {
             pid: 7,
             boot: boot(),
             written: 1_000,
             holds: holds(10),
             mounts: Vec::new(),
+            shared_anew: None,
         };
-        status.write(directory.path()).unwrap();
-        status.write(directory.path()).unwrap();
-        let read = Status::read(directory.path()).unwrap();
+        status.write(&handle).unwrap();
+        status.write(&handle).unwrap();
+        let read = Status::read(&place).unwrap();
         assert_eq!(read, status);
         assert!(read.is_fresh(1_001));
         assert!(!read.is_fresh(7_000));
@@ -219,24 +250,25 @@ mod tests {
             ..read
         };
         assert!(!other.is_fresh(1_001));
-        Status::remove(directory.path()).unwrap();
-        Status::remove(directory.path()).unwrap();
-        assert_eq!(Status::read(directory.path()), None);
+        Status::remove(&handle).unwrap();
+        Status::remove(&handle).unwrap();
+        assert_eq!(Status::read(&place), None);
     }
 
     #[test]
     fn a_pipe_an_endless_file_and_a_link_in_its_stead_hold_nobody() {
         let directory = tempfile::tempdir().unwrap();
+        let place = StatusPlace::at(directory.path());
         let path = directory.path().join(FILE);
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
-        assert_eq!(Status::read(directory.path()), None);
+        assert_eq!(Status::read(&place), None);
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
-        assert_eq!(Status::read(directory.path()), None);
+        assert_eq!(Status::read(&place), None);
         std::fs::remove_file(&path).unwrap();
         std::fs::File::create_new(&path)
             .and_then(|file| file.set_len(1 << 40))
             .unwrap();
-        assert_eq!(Status::read(directory.path()), None);
+        assert_eq!(Status::read(&place), None);
     }
 }

@@ -12,11 +12,12 @@ use tracing::{info, warn};
 use super::backoff::Backoff;
 use super::board::Board;
 use super::follow::Follower;
-use super::ground::Ground;
+use super::ground::{Ground, Sharing};
 use super::hand::{Access, Job, Make, Reads, reads_of};
 use super::hands::{Hands, Outcome};
 use super::mark::{Mark, Seen, seen};
 use super::status::{Condition, MountStatus, millis, now};
+use super::weigh::Weigher;
 use super::words;
 use crate::config::{MountSettings, NodeSettings};
 use crate::mountinfo::Table;
@@ -49,6 +50,7 @@ pub(super) struct Watch {
     follower: Follower,
     backoff: Backoff,
     made: Option<Instant>,
+    weigher: Weigher,
     next_try: Instant,
 }
 
@@ -80,6 +82,7 @@ impl Watch {
             place,
             own: [ground.path(), data_dir].map(Path::to_owned).to_vec(),
         };
+        let weigher = Weigher::new(name, make.weighing(), node.answer_within);
         let text = serde_json::to_vec(&make).expect("plain values have a JSON form");
         Self {
             status: MountStatus {
@@ -96,6 +99,7 @@ impl Watch {
                 made_from: hex::encode(&Sha256::digest(text)[..8]),
                 mark: None,
                 missing: Vec::new(),
+                notes: Vec::new(),
             },
             source: (settings.kind == "bind").then(|| PathBuf::from(&settings.source)),
             follower: Follower::new(
@@ -113,6 +117,7 @@ impl Watch {
             takers: Hands::default(),
             backoff: Backoff::new(node.retry_most),
             made: None,
+            weigher,
             next_try: Instant::now(),
         }
     }
@@ -163,6 +168,10 @@ impl Watch {
                 return;
             }
         };
+        // What covers it is taken away at once (`sweep`); if that takes long, the next look that is due notices.
+        if look == Look::Table && self.ground.is_covered(&table, &self.make.place) {
+            return;
+        }
         let is_up = self.status.condition == Condition::Up;
         match (
             seen(&table, &self.make.place, self.status.mark.as_ref()),
@@ -200,6 +209,7 @@ impl Watch {
                 self.well();
                 self.backoff.reset();
                 self.ask_parts().await;
+                self.weigher.weigh_if_due().await;
                 return;
             }
             Outcome::Failed { reason } | Outcome::Refused { reason } => reason,
@@ -217,6 +227,10 @@ impl Watch {
 
     /// Takes away what is over the place and over its folder, and what is at the place. Readers of those go on: they may be others'.
     async fn uncover(&mut self, table: &Table) {
+        // Over the whole directory: that goes first, and who looks below it would wait.
+        if self.ground.cover(table).is_some() {
+            return;
+        }
         if let Some(folder) = self.make.place.parent()
             && table.at(folder).is_some()
         {
@@ -253,6 +267,7 @@ impl Watch {
             Outcome::Done { .. } => {
                 self.made = Some(Instant::now());
                 self.well();
+                self.weigher.weigh().await;
                 return;
             }
             Outcome::Failed { reason } => (Condition::Down, reason),
@@ -284,10 +299,14 @@ impl Watch {
     /// Makes it where nobody sees it, with what is mounted below its source, and moves all of it to its place.
     async fn make_and_put(&mut self) -> Outcome {
         // Somebody may have unmounted all of it.
-        if let Err(error) = self.ground.share() {
-            return Outcome::Failed {
-                reason: crate::error_chain(&error),
-            };
+        match self.ground.share() {
+            Ok(Sharing::Kept) => {}
+            Ok(Sharing::Anew) => self.board.shared_anew(),
+            Err(error) => {
+                return Outcome::Failed {
+                    reason: crate::error_chain(&error),
+                };
+            }
         }
         let limit = self.node.mount_within;
         let until = Instant::now() + limit;
@@ -354,9 +373,16 @@ impl Watch {
     }
 
     fn tell(&mut self) {
-        self.status.stuck = self.hands.stuck() + self.takers.stuck() + self.follower.stuck();
+        self.status.stuck =
+            self.hands.stuck() + self.takers.stuck() + self.follower.stuck() + self.weigher.stuck();
         self.status.missing = match self.status.condition {
             Condition::Up => self.follower.missing(),
+            _ => Vec::new(),
+        };
+        let parts = self.follower.left_out();
+        let parts = (parts > 0).then(|| format!("{parts} of the mounts below its source are left out: there are more than are followed"));
+        self.status.notes = match self.status.condition {
+            Condition::Up => self.weigher.note().into_iter().chain(parts).collect(),
             _ => Vec::new(),
         };
         self.board.put(&self.status);

@@ -1,15 +1,14 @@
 //! One `holt up` on a data directory, and no second.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 
 use crate::config::DataDir;
+use crate::lock::{self, Lock};
 
-/// Held as long as it lives. The children do not inherit it: the file closes when they are made.
+/// Held as long as it lives.
 #[derive(Debug)]
 pub struct UpLock {
-    _file: File,
+    _lock: Lock,
 }
 
 /// Why the lock could not be had.
@@ -45,30 +44,17 @@ impl UpLock {
             directory: directory.clone(),
             cause,
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(data_dir.run().join("up.lock"))
-            .map_err(unusable)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let read = file.read_to_string(&mut text);
+        let lock = match Lock::take(&data_dir.run().join("up.lock")) {
+            Ok(lock) => lock,
+            Err(lock::LockError::Held(words)) => {
                 return Err(LockError::Held {
-                    pid: read.ok().and_then(|_| text.trim().parse().ok()),
+                    pid: lock::pid(&words),
                     directory,
                 });
             }
-            Err(TryLockError::Error(cause)) => return Err(unusable(cause)),
-        }
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
-            .map_err(unusable)?;
-        Ok(Self { _file: file })
+            Err(lock::LockError::Unusable(cause)) => return Err(unusable(cause)),
+        };
+        lock.say(b"").map_err(unusable)?;
+        Ok(Self { _lock: lock })
     }
 }

@@ -313,6 +313,12 @@ async fn an_image_that_cannot_be_seen_is_not_made_anew() -> Result<()> {
     })
     .await?;
     ensure!(std::fs::read_to_string(&precious)? == "all of it");
+    let link = std::fs::read_link(folder.path().join("team.img.new"))?;
+    ensure!(link == precious, "a file of others was removed");
+    ensure!(
+        std::fs::read_dir(folder.path())?.count() == 3,
+        "more was left"
+    );
     drop(hub);
     // A file where the folder of the disk should be: every look fails.
     let hub = super::hub(&image(&precious.join("team.img"))).await?;

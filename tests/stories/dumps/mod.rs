@@ -1,12 +1,15 @@
 //! Shared files in notebooks: there, shut, and never the reason that a server does not start or stop.
 
+mod covered;
 mod dying;
 mod fetched;
 mod hostile;
 mod keeper;
 mod nfs;
+mod node;
 mod notebook;
 mod operator;
+mod upkeep;
 
 use std::path::Path;
 use std::process::Command;

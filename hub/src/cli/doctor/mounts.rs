@@ -4,7 +4,7 @@ use super::super::node::how_to_run;
 use super::super::terminal::Terminal;
 use super::{Finding, Level, TRYING, fine, wrong};
 use crate::config::Settings;
-use crate::node::{self, Condition, MountStatus, Status};
+use crate::node::{self, Condition, MountStatus, Status, StatusPlace};
 use crate::spawner::docker::ShareSeen;
 
 /// What the node says, or that there is none.
@@ -22,8 +22,21 @@ pub(super) fn look(settings: &Settings) -> Vec<Finding> {
         })
         .collect();
     let directory = node::directory(settings);
-    let status = Status::read(&directory).filter(|status| status.is_fresh(node::now()));
+    findings.extend(node::covers(settings).into_iter().map(|what| {
+        wrong(
+            what,
+            Some("a node that runs, or begins, takes away what covers a folder of its own; what covers the whole directory has to be gone before one begins".to_owned()),
+        )
+    }));
+    let status =
+        Status::read(&StatusPlace::of(settings)).filter(|status| status.is_fresh(node::now()));
     let Some(status) = status else {
+        let notes = node::image_notes(settings).into_iter();
+        findings.extend(notes.map(|(name, note)| Finding {
+            level: Level::Warning,
+            what: format!("the mount {name}: {note}"),
+            fix: None,
+        }));
         findings.push(Finding {
             level: Level::Warning,
             what: format!(
@@ -39,8 +52,21 @@ pub(super) fn look(settings: &Settings) -> Vec<Finding> {
         status.pid,
         directory.display()
     )));
+    if let Some(since) = status.shared_anew {
+        let minutes = node::now().saturating_sub(since) / 60_000;
+        findings.push(Finding {
+            level: Level::Warning,
+            what: format!("the directory of mounts was made private or unmounted by somebody, and was shared again {minutes} min ago: servers that were started before see no mount come or go"),
+            fix: Some("restart those servers; find out what runs `mount --make-private` or `umount` there".to_owned()),
+        });
+    }
     for mount in &status.mounts {
         findings.push(of_mount(mount));
+        findings.extend(mount.notes.iter().map(|note| Finding {
+            level: Level::Warning,
+            what: format!("the mount {}: {note}", mount.name),
+            fix: None,
+        }));
         findings.extend(mount.missing.iter().map(|missing| Finding {
             level: Level::Warning,
             what: format!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::node::how_to_run;
 use crate::config::{FILE_NAME, MountSettings, Settings, SpawnerKind};
-use crate::node::{self, Condition, Status};
+use crate::node::{self, Condition, Status, StatusPlace};
 
 /// Where notebooks look for dumps.
 const SEEN_AT: &str = "/public/dumps/public";
@@ -150,7 +150,7 @@ fn is_shut(path: &Path, rights: u32) -> bool {
 
 /// Whether a node says that this mount is there.
 fn is_up(settings: &Settings, name: &str) -> bool {
-    let status = Status::read(&node::directory(settings));
+    let status = Status::read(&StatusPlace::of(settings));
     status
         .filter(|status| status.is_fresh(node::now()))
         .is_some_and(|status| {

@@ -55,6 +55,10 @@ fn mistakes_of_mounts_are_told_with_their_fix() {
             mount("kind = \"cifs\"\noptions = [\"password=x\"]"),
             "would stand in the list of processes",
         ),
+        (
+            mount("kind = \"nfs4\"\noptions = [\"soft\", \"bg\"]"),
+            "options: \"bg\" goes on mounting in the background",
+        ),
         (mount("options = [\"noatime\"]"), "kind = \"bind\" has none"),
         (mount("owner = \"1:1\""), "nobody can write there"),
         (
@@ -210,4 +214,65 @@ fn people_of_a_mount_are_its_users_and_those_of_its_groups() {
     assert_eq!(people("groups = [\"empty\"]"), Some(vec![]));
     let both = people("users = [\"Heron\"]\ngroups = [\"team\", \"empty\"]");
     assert_eq!(both, Some(vec!["Heron".into(), "Rook".into(), "#7".into()]));
+}
+
+#[test]
+fn notebooks_write_in_no_directory_of_the_systems_and_two_mounts_have_no_file_together() {
+    let mount = |source: &str, read_only: bool| {
+        let text = format!(
+            "[mount.team]\nsource = \"{source}\"\ntarget = \"/srv/shared/team\"\nread_only = {read_only}"
+        );
+        load(&text, &[])
+            .map(drop)
+            .map_err(|problems| problems.join("\n"))
+    };
+    for source in [
+        "/",
+        "/etc",
+        "/etc/ssh",
+        "/usr",
+        "/var",
+        "/root",
+        "/home",
+        "/proc",
+        "/sys",
+        "/dev",
+        "/run",
+        "/srv/../etc/",
+        "/usr/local/bin",
+    ] {
+        let said = mount(source, false).unwrap_err();
+        assert!(
+            said.contains("mount.team.source: notebooks would write in")
+                && said.contains("or set read_only = true"),
+            "{source}: {said}"
+        );
+    }
+    for source in [
+        "/srv/team",
+        "/home/team/shared",
+        "/var/lib/team",
+        "/etcetera",
+    ] {
+        assert_eq!(mount(source, false), Ok(()), "{source}");
+    }
+    assert_eq!(mount("/etc/ssl/certs", true), Ok(()));
+
+    let image = |name: &str, source: &str| {
+        format!(
+            "[mount.{name}]\nkind = \"image\"\nsource = \"{source}\"\ntarget = \"/srv/shared/{name}\"\nquota = \"1GiB\"\n"
+        )
+    };
+    let two = |other: &str| {
+        load(
+            &[image("one", "/srv/a.img"), image("two", other)].concat(),
+            &[],
+        )
+    };
+    let said = two("/srv/x/../a.img").unwrap_err().join("\n");
+    assert!(
+        said.contains("mount.one.source: [mount.two] has the same file"),
+        "{said}"
+    );
+    assert!(two("/srv/b.img").is_ok());
 }

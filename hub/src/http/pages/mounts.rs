@@ -51,15 +51,18 @@ impl MountLine {
     fn add_problem(&mut self, status: Option<&Status>) {
         let mounts = status.map(|status| &status.mounts[..]).unwrap_or_default();
         let mount = mounts.iter().find(|mount| mount.name == self.name);
-        let (Some(mount), Some(doing)) = (mount, &mut self.doing) else {
-            return;
-        };
+        let Some(mount) = mount else { return };
         let problem = match mount.condition {
-            Condition::Up => mount.missing.first().map(|missing| &missing.problem),
+            Condition::Up => {
+                let missing = mount.missing.first().map(|missing| &missing.problem);
+                missing.or(mount.notes.first())
+            }
             _ => mount.problem.as_ref(),
         };
         if let Some(problem) = problem {
-            doing.push_str(&format!(" What is wrong: {problem}."));
+            let doing = self.doing.get_or_insert_default();
+            let space = if doing.is_empty() { "" } else { " " };
+            doing.push_str(&format!("{space}What is wrong: {problem}."));
         }
     }
 }
@@ -96,9 +99,9 @@ pub(in crate::http) async fn count(state: &HubState) {
 }
 
 async fn read(state: &HubState) -> Option<Status> {
-    let directory = state.settings.mounts.clone();
+    let place = state.settings.mounts.clone();
     // A small file on a local disk, but a disk all the same.
-    tokio::task::spawn_blocking(move || Status::read(&directory))
+    tokio::task::spawn_blocking(move || Status::read(&place))
         .await
         .ok()
         .flatten()
@@ -223,6 +226,7 @@ mod tests {
             made_from: String::new(),
             mark: None,
             missing: Vec::new(),
+            notes: Vec::new(),
         };
         Status {
             mounts: vec![mount],

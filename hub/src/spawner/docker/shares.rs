@@ -88,9 +88,22 @@ impl Shared {
             .iter()
             .filter(|share| share.mounts.iter().all(|mount| plan.mounts.contains(mount)));
         let table = Table::read().unwrap_or_default();
+        let home = self.data_dir.canonicalize();
+        let home = home.unwrap_or_else(|_| self.data_dir.clone());
         let mut mounts = Vec::new();
         for share in given {
-            let here = share.source.canonicalize().ok();
+            // What is mounted over it may be dead, and then the engine waits for that.
+            let here = match table.without_links(&share.source, &home) {
+                Ok(here) => here.is_dir().then_some(here),
+                Err(mount) => {
+                    tracing::warn!(
+                        folder = share.target,
+                        over = %mount.point.display(),
+                        "A server is made without a folder of mounts: something else is mounted over it"
+                    );
+                    continue;
+                }
+            };
             let source = here.and_then(|here| match own {
                 // Where the hub is a container, the machine's view is another, and only the engine can tell.
                 Some(own) => own.on_the_machine(&here),
