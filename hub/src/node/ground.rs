@@ -136,13 +136,11 @@ impl Ground {
                 let place = parent.join(name);
                 let kept = make(&parent, 0o755).and_then(|()| match entry {
                     Entry::Mount(mount) => {
-                        make(&self.staging(mount), 0o700)?;
-                        make(&self.staging_of_parts(mount), 0o700)?;
-                        // The place itself is looked at before each mounting, which says what is wrong with it.
-                        match make_missing(&place, 0o755) {
-                            Err(cause) if cause.kind() == ErrorKind::AlreadyExists => Ok(()),
-                            made => made,
-                        }
+                        // Not looked at: something that is dead may be mounted there just now. The place is looked at before each
+                        // mounting, by a process of its own, and says what is wrong with it.
+                        make_unseen(&self.staging(mount), 0o700)?;
+                        make_unseen(&self.staging_of_parts(mount), 0o700)?;
+                        make_unseen(&place, 0o755)
                     }
                     Entry::Link { to, .. } => link(&place, to),
                 });
@@ -218,6 +216,14 @@ pub(super) fn make(path: &Path, mode: u32) -> std::io::Result<()> {
         )));
     }
     Ok(())
+}
+
+/// Makes a directory, or leaves what is there, without looking at it.
+fn make_unseen(path: &Path, mode: u32) -> std::io::Result<()> {
+    match make_missing(path, mode) {
+        Err(cause) if cause.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
 }
 
 fn make_missing(path: &Path, mode: u32) -> std::io::Result<()> {

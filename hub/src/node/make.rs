@@ -3,20 +3,20 @@
 use std::ffi::OsStr;
 use std::io::{Read, Seek};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::fs::{AtFlags, CWD, Gid, RenameFlags, Uid};
 
 use super::ground::others_may_change;
-use super::hand::{
-    Make, Reads, Trouble, ask, failed, must_be_free, reads_of, shut, table, take_away,
-};
+use super::hand::{Trouble, ask, failed, find, must_be_free, shut, table, take_away};
+use super::job::{Make, Own, Reads, reads_of};
+use super::mark::Origin;
 use crate::config::lie_in_each_other;
 
 impl Make {
     /// Leaves it in the staging directory, or nothing.
-    pub(super) fn run(&self) -> Result<Option<PathBuf>, Trouble> {
+    pub(super) fn run(&self) -> Result<Option<Origin>, Trouble> {
         take_away(&self.staging, self.reads())?;
         let made = self.stage();
         if made.is_err() {
@@ -31,9 +31,9 @@ impl Make {
         reads_of(&self.kind)
     }
 
-    fn stage(&self) -> Result<Option<PathBuf>, Trouble> {
+    fn stage(&self) -> Result<Option<Origin>, Trouble> {
         must_be_free(&self.place)?;
-        let source = match self.kind.as_str() {
+        let origin = match self.kind.as_str() {
             "bind" => Some(self.bind()?),
             "image" => {
                 self.make_image()?;
@@ -58,21 +58,21 @@ impl Make {
             .map_err(|errno| failed("its topmost directory cannot be given to its owner", errno))?;
         }
         ask(&self.staging)?;
-        Ok(source)
+        Ok(origin)
     }
 
-    /// The source whose mounts below it are copied. Not one that notebooks write: they could lead root elsewhere by links and new names.
-    pub(super) fn followed<'s>(&self, source: &'s Option<PathBuf>) -> Option<&'s Path> {
-        source.as_deref().filter(|_| !self.access.write)
+    /// Whether mounts below its source are copied. Not below one that notebooks write: they could have as many names as they like in it.
+    pub(super) fn is_followed(&self) -> bool {
+        self.kind == "bind" && !self.access.write
     }
 
     /// A directory of this machine, alone: what is mounted below it is copied one by one, so that one that is dead holds nobody else.
-    fn bind(&self) -> Result<PathBuf, Trouble> {
-        let source = Path::new(&self.source)
-            .canonicalize()
-            .map_err(|cause| Trouble::Failed(format!("{}: {cause}", self.source)))?;
-        for own in &self.own {
-            if lie_in_each_other(&source, own) {
+    /// It is held from the first look on, so that what was looked at is what is mounted.
+    fn bind(&self) -> Result<Origin, Trouble> {
+        let (held, origin) = find(Path::new(&self.source))?;
+        let source = &origin.path;
+        for Own(own) in &self.own {
+            if lie_in_each_other(source, own) {
                 return Err(Trouble::Refused(format!(
                     "{} and Holt's own directory {} lie in each other; give another source",
                     source.display(),
@@ -82,7 +82,7 @@ impl Make {
         }
         if (self.access.write || self.owner.is_some())
             && let Some(above) =
-                others_may_change(Path::new(&self.source)).or_else(|| others_may_change(&source))
+                others_may_change(Path::new(&self.source)).or_else(|| others_may_change(source))
         {
             return Err(Trouble::Refused(format!(
                 "others than root may change {}, and put another directory where {} is: what notebooks write, or what is given to an owner, needs a way that is root's alone",
@@ -90,9 +90,9 @@ impl Make {
                 self.source
             )));
         }
-        rustix::mount::mount_bind(&source, &self.staging)
+        rustix::mount::mount_bind(held.name(), &self.staging)
             .map_err(|errno| failed(&format!("{} cannot be mounted", source.display()), errno))?;
-        Ok(source)
+        Ok(origin)
     }
 
     /// By the program `mount`, which knows the helpers of each type.

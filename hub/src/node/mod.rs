@@ -16,8 +16,11 @@ mod follow;
 mod ground;
 mod hand;
 mod hands;
+mod held;
+mod job;
 mod make;
 mod mark;
+mod part;
 mod probe;
 mod status;
 mod submounts;
@@ -38,8 +41,8 @@ pub use self::status::{Condition, Missing, MountStatus, Status, directory, now};
 
 use self::board::Board;
 use self::ground::Ground;
-use self::hand::Reads;
 use self::hands::{Hands, Outcome};
+use self::job::Reads;
 use self::watch::Watch;
 use crate::config::{Entry, Settings, folders};
 

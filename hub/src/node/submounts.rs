@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::hand::Access;
+use super::job::Access;
 use crate::mountinfo::{Mounted, Table};
 
 /// What has to be done to have below `place` what is below `source`.
