@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use futures_util::stream::iter;
+use futures_util::stream::{FuturesUnordered, iter};
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
@@ -22,7 +22,7 @@ use crate::mountinfo::Table;
 /// Most mounts below one source that are followed.
 const MOST: usize = 128;
 /// Most that are worked on at once.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 
 /// All that is mounted below one source.
 #[derive(Debug)]
@@ -225,34 +225,41 @@ impl Follower {
         self.attach(source, top, difference.new, until).await;
     }
 
-    /// Outermost first: what is within another waits for that.
+    /// Several at once; what is within another waits for that alone, and those that failed before come last.
     async fn attach(&mut self, source: &Path, top: &Path, new: Vec<PathBuf>, until: Instant) {
+        let jobs: BTreeMap<_, _> = new
+            .iter()
+            .map(|path| (path.clone(), self.job(source, top, path)))
+            .collect();
+        let mut waiting: BTreeMap<_, _> = self
+            .of(new.iter())
+            .into_iter()
+            .map(|followed| (followed.path.clone(), followed))
+            .collect();
         let mut there = BTreeSet::new();
-        let mut rest: BTreeSet<_> = new.iter().cloned().collect();
+        let mut at_work = FuturesUnordered::new();
         loop {
-            let is_ready = |path: &PathBuf| {
+            let is_ready = |path: &Path| {
                 let mut around = new
                     .iter()
                     .filter(|other| *other != path && path.starts_with(other));
                 around.all(|other| there.contains(other))
             };
-            let ready: Vec<_> = rest.iter().filter(|path| is_ready(path)).cloned().collect();
-            if ready.is_empty() {
-                return;
-            }
-            rest.retain(|path| !ready.contains(path));
-            let jobs: BTreeMap<_, _> = ready
-                .into_iter()
-                .map(|path| (path.clone(), self.job(source, top, &path)))
-                .collect();
-            let mut sent = Vec::new();
-            for followed in self.of(jobs.keys()) {
-                if let Some(part) = jobs.get(&followed.path) {
-                    sent.push(followed.attach(part.clone(), until));
+            let next = waiting
+                .iter()
+                .filter(|(path, _)| at_work.len() < AT_ONCE && is_ready(path))
+                .min_by_key(|(_, followed)| followed.missing.is_some())
+                .map(|(path, _)| path.clone());
+            if let Some(path) = next {
+                if let (Some(followed), Some(part)) = (waiting.remove(&path), jobs.get(&path)) {
+                    at_work.push(followed.attach(part.clone(), until));
                 }
+                continue;
             }
-            let attached: Vec<_> = iter(sent).buffer_unordered(AT_ONCE).collect().await;
-            there.extend(attached.into_iter().flatten());
+            match at_work.next().await {
+                Some(attached) => there.extend(attached),
+                None => return,
+            }
         }
     }
 

@@ -54,7 +54,7 @@ impl Held {
         let top = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let top = rustix::fs::openat(CWD, "/", top, Mode::empty())?;
         let inner = path.strip_prefix("/").map_err(|_| Errno::INVAL)?;
-        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = flags | OFlags::CLOEXEC;
         let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let descriptor = rustix::fs::openat2(&top, inner, flags, Mode::empty(), how)?;
         Ok(Self { descriptor })

@@ -1,146 +1,16 @@
 //! `holt node` alone, without servers: what it notices, what it mends, and what it takes away.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use holt_tests::dying::{Dying, Mode};
-use holt_tests::hub::{Hub, Wish};
+use holt_tests::hub::Wish;
 use holt_tests::wait::eventually;
 use tempfile::TempDir;
 
+use super::node::{Mounted, Node, SHUT, is_mounted, lines, reads};
 use super::{SOON, dumps_from, system};
-
-/// A node that looks every second, with a file for what it says. Ended, and its mounts taken away, when it is dropped.
-struct Node {
-    hub: Hub,
-    child: Option<Child>,
-}
-
-impl Node {
-    fn start(mounts: &str) -> Result<Self> {
-        let hub = Hub::new(Wish::default().config(
-            "[node]\ncheck_every = \"1s\"\nanswer_within = \"500ms\"\nmount_within = \"3s\"\nretry_most = \"1s\"",
-        ).config(mounts))?;
-        std::fs::create_dir_all(hub.data_dir())?;
-        let mut node = Self { hub, child: None };
-        node.run()?;
-        Ok(node)
-    }
-
-    fn run(&mut self) -> Result<()> {
-        let said = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.hub.scratch("node.err"))?;
-        let child = self.hub.command(&["node"])?.stderr(said).spawn()?;
-        self.child = Some(child);
-        Ok(())
-    }
-
-    /// Ends it at once; what is mounted stays.
-    fn kill(&mut self) -> Result<()> {
-        let mut child = self.child.take().context("it does not run")?;
-        child.kill()?;
-        child.wait()?;
-        Ok(())
-    }
-
-    fn said(&self) -> String {
-        std::fs::read_to_string(self.hub.scratch("node.err")).unwrap_or_default()
-    }
-
-    async fn says(&self, words: &str) -> Result<()> {
-        eventually(&format!("the node says {words:?}"), SOON, || async {
-            let said = self.said();
-            if said.contains(words) {
-                Ok(())
-            } else {
-                Err(said)
-            }
-        })
-        .await
-    }
-
-    fn directory(&self) -> PathBuf {
-        self.hub.data_dir().join("mounts")
-    }
-
-    fn dumps(&self) -> PathBuf {
-        self.directory().join("mnt+nfs/dumps")
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.kill();
-        if let Ok(mut command) = self.hub.command(&["node", "--unmount"]) {
-            let _ = command.output();
-        }
-    }
-}
-
-/// Unmounts a place of a story when it ends.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn at(place: &Path, kind: &str, source: &str) -> Result<Self> {
-        system("mount", &["-t", kind, source, &place.to_string_lossy()])?;
-        Ok(Self(place.to_owned()))
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
-    }
-}
-
-/// The lines of the kernel's list for exactly this place.
-fn lines(place: &Path) -> Result<Vec<String>> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo")?;
-    let place = place.canonicalize()?;
-    let is_there = |line: &&str| line.split(' ').nth(4) == place.to_str();
-    Ok(table.lines().filter(is_there).map(str::to_owned).collect())
-}
-
-/// Waits until exactly one mount is at the place, with these options.
-async fn is_mounted(place: &Path, options: &str) -> Result<String> {
-    eventually(
-        &format!("{} is mounted once, {options}", place.display()),
-        SOON,
-        || async {
-            match lines(place)
-                .map_err(|error| format!("{error:#}"))?
-                .as_slice()
-            {
-                [line] if line.contains(&format!(" {options}")) => Ok(line.clone()),
-                other => Err(format!("{other:?}")),
-            }
-        },
-    )
-    .await
-}
-
-async fn reads(file: &Path, expected: &str) -> Result<()> {
-    eventually(
-        &format!("{} reads {expected:?}", file.display()),
-        SOON,
-        || {
-            let read = std::fs::read_to_string(file);
-            async move {
-                match read {
-                    Ok(text) if text == expected => Ok(()),
-                    other => Err(format!("{other:?}")),
-                }
-            }
-        },
-    )
-    .await
-}
-
-const SHUT: &str = "ro,nosuid,nodev,noexec";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_mounted_over_it_and_changed_flags_are_noticed_and_mended() -> Result<()> {

@@ -5,8 +5,11 @@ mod fetched;
 mod hostile;
 mod keeper;
 mod nfs;
+mod node;
 mod notebook;
 mod operator;
+mod racing;
+mod sources;
 
 use std::path::Path;
 use std::process::Command;
