@@ -124,6 +124,13 @@ impl Table {
         found.retain(|mount| mount.point != point && self.at(&mount.point) == Some(mount));
         found
     }
+
+    /// The same, without what is hidden below another mount.
+    pub(crate) fn met_below(&self, point: &Path) -> Vec<&Mounted> {
+        let mut found = self.below(point);
+        found.retain(|mount| self.met(&mount.point) == Some(mount));
+        found
+    }
 }
 
 fn line(line: &[u8]) -> Option<Mounted> {

@@ -24,6 +24,9 @@ const MOST: usize = 128;
 /// Most that are worked on at once.
 const AT_ONCE: usize = 16;
 
+/// With so many processes that hang, nobody is sent to one that holds some already.
+const CROWD: usize = 24;
+
 /// All that is mounted below one source.
 #[derive(Debug)]
 pub(super) struct Follower {
@@ -203,7 +206,7 @@ impl Follower {
         let gone = outermost(&difference.gone).cloned().collect();
         self.take_away(top, gone, "its source has it no more").await;
         let theirs: BTreeSet<_> = table
-            .below(source)
+            .met_below(source)
             .into_iter()
             .filter_map(|mount| mount.point.strip_prefix(source).ok())
             .collect();
@@ -231,9 +234,11 @@ impl Follower {
             .iter()
             .map(|path| (path.clone(), self.job(source, top, path)))
             .collect();
+        let is_crowded = self.stuck() >= CROWD;
         let mut waiting: BTreeMap<_, _> = self
             .of(new.iter())
             .into_iter()
+            .filter_map(|followed| (!is_crowded || followed.stuck() == 0).then_some(followed))
             .map(|followed| (followed.path.clone(), followed))
             .collect();
         let mut there = BTreeSet::new();

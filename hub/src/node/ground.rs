@@ -256,12 +256,16 @@ pub(super) fn others_may_change(path: &Path) -> Option<PathBuf> {
         .map(|(_, above)| above.to_owned())
 }
 
+/// The same, also for where links on the way lead, which has a way of its own.
+pub(super) fn others_may_lead(path: &Path) -> Option<PathBuf> {
+    let led = || others_may_change(&path.parent()?.canonicalize().ok()?.join("in"));
+    others_may_change(path).or_else(led)
+}
+
 /// Whether the directory is a node's, or may become one: what is in it would be covered, and what is mounted there be taken away. And
 /// whether its way is root's alone: whoever may rename a part of it could put another directory in its place while root works there.
 fn is_nobody_elses(path: &Path) -> std::io::Result<()> {
-    // Where links on the way lead has a way of its own.
-    let led = || others_may_change(&path.parent()?.canonicalize().ok()?.join("in"));
-    if let Some(above) = others_may_change(path).or_else(led) {
+    if let Some(above) = others_may_lead(path) {
         return Err(std::io::Error::other(format!(
             "others than root may change {}; set node.directory to a place below directories of root's, such as /run/holt/mounts",
             above.display()

@@ -79,8 +79,7 @@ impl Job {
 
 /// The directory that a source leads to, and what is there.
 pub(super) fn find(source: &Path) -> Result<(Held, Origin), Trouble> {
-    let held =
-        Held::follow(source).map_err(|errno| failed(&source.display().to_string(), errno))?;
+    let held = Held::follow(source)?;
     let path = held.path()?;
     let origin = Origin::of(path, held.mount(&table()?)?);
     Ok((held, origin))

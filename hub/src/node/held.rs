@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::ground::others_may_lead;
 use super::hand::{Trouble, failed};
 use crate::mountinfo::{Mounted, Table};
 
@@ -23,11 +24,30 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// The directory that a path of the settings leads to; links are the operator's, and followed.
-    pub(super) fn follow(path: &Path) -> rustix::io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let descriptor = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
-        Ok(Self { descriptor })
+    /// The directory that a path of the settings leads to. Links of root's are followed; whoever else could put one there would have any
+    /// directory of the machine shown.
+    ///
+    /// # Errors
+    /// A link is on the way that others may change; or as the system says.
+    pub(super) fn follow(path: &Path) -> Result<Self, Trouble> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let failed = |errno| failed(&path.display().to_string(), errno);
+        match Self::open_exactly(path, flags) {
+            Err(Errno::LOOP | Errno::NOSYS) => {}
+            opened => return opened.map_err(failed),
+        }
+        // A kernel that is too old for the question says nothing of links.
+        let has_links = path.canonicalize().is_ok_and(|whole| whole != path);
+        if has_links && let Some(above) = others_may_lead(path) {
+            return Err(Trouble::Refused(format!(
+                "a link is on the way to {}, and others than root may change {}: they could have any directory of the machine shown. Give the directory itself as the source",
+                path.display(),
+                above.display()
+            )));
+        }
+        rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())
+            .map(|descriptor| Self { descriptor })
+            .map_err(failed)
     }
 
     /// What is at exactly this path of the kernel's list.
@@ -53,7 +73,10 @@ impl Held {
     fn open_exactly(path: &Path, flags: OFlags) -> rustix::io::Result<Self> {
         let top = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let top = rustix::fs::openat(CWD, "/", top, Mode::empty())?;
-        let inner = path.strip_prefix("/").map_err(|_| Errno::INVAL)?;
+        let inner = match path.strip_prefix("/").map_err(|_| Errno::INVAL)? {
+            inner if inner == Path::new("") => Path::new("."),
+            inner => inner,
+        };
         let flags = flags | OFlags::CLOEXEC;
         let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let descriptor = rustix::fs::openat2(&top, inner, flags, Mode::empty(), how)?;

@@ -20,7 +20,7 @@ pub struct Mark {
     /// The kernel's number of it.
     id: u32,
     /// Hash of what is mounted: device, directory, type and source.
-    what: String,
+    pub(super) what: String,
     /// Its flags, of those that matter.
     flags: Vec<String>,
     /// For a bind mount: what its source was.
@@ -120,6 +120,9 @@ pub(super) fn seen(table: &Table, place: &Path, mark: Option<&Mark>) -> Seen {
         return Seen::Other("somebody else mounted something at its place".to_owned());
     };
     let found = Mark::of(mount);
+    if found.id == mark.id && found.what != mark.what && mark.origin.is_some() {
+        return Seen::Other("its source was renamed or deleted".to_owned());
+    }
     if !found.is_same_mount(mark) {
         return Seen::Other("something else is mounted over its place".to_owned());
     }

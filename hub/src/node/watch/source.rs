@@ -35,6 +35,7 @@ impl Watch {
         };
         let found = match self.finders.send(&job, self.node.answer_within).await {
             Outcome::Done { origin } => origin?,
+            Outcome::Refused { reason } => return Some(reason),
             other => {
                 let problem = format!("{other:?}");
                 if self.unfound.as_ref() != Some(&problem) {
