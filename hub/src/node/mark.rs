@@ -55,7 +55,8 @@ impl Origin {
     /// That of a directory with this path, without links, which is in this mount.
     pub(super) fn of(path: PathBuf, mount: &Mounted) -> Self {
         let inner = path.strip_prefix(&mount.point).unwrap_or(Path::new(""));
-        let root = mount.root.join(inner);
+        // Without the slash at the end that an empty path would add.
+        let root: PathBuf = mount.root.join(inner).components().collect();
         let mut what = Sha256::new();
         for part in [
             mount.device.as_bytes(),
