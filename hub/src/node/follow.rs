@@ -1,6 +1,6 @@
 //! What is mounted below the source of a bind mount: copied one by one, asked, and left out when it is dead.
 //!
-//! Each has hands, pauses and a staging directory of its own, so one that is dead holds neither the others nor the mount they are in.
+//! Each has hands, pauses (`followed`) and a staging directory of its own, so one that is dead holds neither the others nor the mount they are in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt as _;
@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::stream::{FuturesUnordered, iter};
 use sha2::{Digest, Sha256};
-use tracing::{info, warn};
+use tracing::warn;
 
-use super::backoff::Backoff;
-use super::hands::{Hands, Outcome};
-use super::job::{Access, Job, Part, Reads};
-use super::status::{Missing, now};
+use super::followed::Followed;
+use super::job::{Access, Part};
+use super::status::Missing;
 use super::submounts::difference;
 use crate::mountinfo::Table;
 
@@ -39,120 +38,6 @@ pub(super) struct Follower {
     retry_most: Duration,
     parts: BTreeMap<PathBuf, Followed>,
     has_told_too_many: bool,
-}
-
-/// One of them.
-#[derive(Debug)]
-struct Followed {
-    /// The mount's name.
-    mount: String,
-    /// Its path below the source.
-    path: PathBuf,
-    /// Most time for anything that is done with it.
-    limit: Duration,
-    hands: Hands,
-    /// Who takes away: sent even when those who ask hang.
-    takers: Hands,
-    backoff: Backoff,
-    next_try: Instant,
-    missing: Option<Missing>,
-}
-
-impl Followed {
-    fn stuck(&mut self) -> usize {
-        self.hands.stuck() + self.takers.stuck()
-    }
-
-    /// Copies it, if it is due and `until` is not over. Returns its path once it is there.
-    async fn attach(&mut self, part: Part, until: Instant) -> Option<PathBuf> {
-        if Instant::now() < self.next_try || Instant::now() >= until {
-            return None;
-        }
-        let staging = part.staging.clone();
-        let outcome = self.hands.send(&Job::Attach(part), self.limit).await;
-        if outcome == Outcome::Late {
-            // Who was ended has left it there, where it would hold the file system.
-            let takers = &mut self.takers;
-            let taken = takers.take_away(&staging, Reads::Wait, self.limit).await;
-            self.warn_unless_done(taken);
-        }
-        match problem(outcome, self.limit) {
-            None => {
-                // The pauses begin anew once it answered in its place.
-                self.missing = None;
-                info!(
-                    mount = self.mount,
-                    path = %self.path.display(),
-                    "What is mounted below the source is there too"
-                );
-                Some(self.path.clone())
-            }
-            Some(problem) => {
-                self.miss(problem);
-                None
-            }
-        }
-    }
-
-    /// Asks it. Returns its path and what is wrong.
-    async fn ask(&mut self, place: PathBuf) -> Option<(PathBuf, String)> {
-        let outcome = self.hands.send(&Job::AskPart { place }, self.limit).await;
-        let problem = problem(outcome, self.limit);
-        if problem.is_none() {
-            self.backoff.reset();
-            // Also one that came to its place when nobody waited any more.
-            self.missing = None;
-        }
-        Some((self.path.clone(), problem?))
-    }
-
-    /// What hangs may also be taken away: that waits for nobody, unless it is below another that hangs.
-    async fn take_away(&mut self, top: &Path, why: &str) {
-        let place = top.join(&self.path);
-        let taken = self.takers.take_part_away(top, &place, self.limit).await;
-        if self.warn_unless_done(taken) {
-            info!(
-                mount = self.mount,
-                path = %self.path.display(),
-                "What is mounted below a source was taken away: {why}"
-            );
-        }
-    }
-
-    fn warn_unless_done(&self, outcome: Outcome) -> bool {
-        let Some(problem) = problem(outcome, self.limit) else {
-            return true;
-        };
-        warn!(
-            mount = self.mount,
-            path = %self.path.display(),
-            problem,
-            "What is mounted below a source could not be taken away"
-        );
-        false
-    }
-
-    /// Notes that it is not there, and tells it once for each reason. Returns whether it was told.
-    fn miss(&mut self, problem: String) -> bool {
-        self.next_try = Instant::now() + self.backoff.pause(rand::random());
-        let known = self.missing.as_ref();
-        if known.is_some_and(|known| known.problem == problem) {
-            return false;
-        }
-        warn!(
-            mount = self.mount,
-            path = %self.path.display(),
-            problem,
-            "What is mounted below a source is left out, and tried again"
-        );
-        let since = known.map_or_else(now, |known| known.since);
-        self.missing = Some(Missing {
-            path: self.path.to_string_lossy().into_owned(),
-            problem,
-            since,
-        });
-        true
-    }
 }
 
 impl Follower {
@@ -320,7 +205,8 @@ impl Follower {
         let paths: BTreeSet<_> = paths.cloned().collect();
         for path in &paths {
             if self.parts.len() < MOST && !self.parts.contains_key(path) {
-                let followed = self.followed(path);
+                let (limit, most) = (self.answer_within, self.retry_most);
+                let followed = Followed::new(&self.mount, path, limit, most);
                 self.parts.insert(path.clone(), followed);
             }
         }
@@ -328,19 +214,6 @@ impl Follower {
             .iter_mut()
             .filter_map(|(path, part)| paths.contains(path).then_some(part))
             .collect()
-    }
-
-    fn followed(&self, path: &Path) -> Followed {
-        Followed {
-            mount: self.mount.clone(),
-            path: path.to_owned(),
-            limit: self.answer_within,
-            hands: Hands::default(),
-            takers: Hands::default(),
-            backoff: Backoff::new(self.retry_most),
-            next_try: Instant::now(),
-            missing: None,
-        }
     }
 }
 
@@ -351,15 +224,6 @@ fn outermost(paths: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
             .iter()
             .any(|other| other != *path && path.starts_with(other))
     })
-}
-
-fn problem(outcome: Outcome, limit: Duration) -> Option<String> {
-    match outcome {
-        Outcome::Done { .. } => None,
-        Outcome::Failed { reason } | Outcome::Refused { reason } => Some(reason),
-        Outcome::Late => Some(format!("it did not answer within {}", super::words(limit))),
-        Outcome::Full => Some("it holds all who asked it".to_owned()),
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 mod backoff;
 mod board;
 mod follow;
+mod followed;
 mod ground;
 mod hand;
 mod hands;

@@ -189,7 +189,9 @@ impl Watch {
             (Seen::Nothing, Look::Due) => self.mount().await,
             (Seen::Ours, Look::Due) => self.ask().await,
             (Seen::Ours, Look::Table) if is_up => match self.is_covered(&table) {
-                Some(problem) => self.replace(problem).await,
+                Some(problem) if self.may_make_again() => self.replace(problem).await,
+                // Taken away now it would stay away until then: what it was made from is served until the next look.
+                Some(_) => {}
                 None => self.follow_source().await,
             },
             (Seen::Other(reason), _) if is_up => {

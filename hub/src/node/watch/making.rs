@@ -46,6 +46,12 @@ impl Watch {
         }
     }
 
+    /// Whether [`Watch::again`] would mount it at once.
+    pub(super) fn may_make_again(&self) -> bool {
+        self.made
+            .is_none_or(|made| made.elapsed() >= self.node.check_every)
+    }
+
     pub(super) async fn mount(&mut self) {
         self.status.mark = None;
         let (condition, problem) = match self.make_and_put().await {
