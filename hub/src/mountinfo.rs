@@ -158,6 +158,34 @@ impl Table {
         Ok(found)
     }
 
+    /// The mount with this number.
+    pub(crate) fn numbered(&self, id: u32) -> Option<&Mounted> {
+        self.mounts.iter().find(|mount| mount.id == id)
+    }
+
+    /// The mount that is met at the end of a path without links, from the root on: what is hidden below another mount is met by nobody.
+    pub(crate) fn met(&self, path: &Path) -> Option<&Mounted> {
+        let is_top = |mount: &&Mounted| {
+            mount.point == Path::new("/")
+                && self.numbered(mount.parent).is_none_or(|on| on == *mount)
+        };
+        let mut met = self.mounts.iter().find(is_top)?;
+        // Each step goes to another mount; a list that runs in circles is none of the kernel's.
+        for _ in &self.mounts {
+            let next = self
+                .mounts
+                .iter()
+                .filter(|mount| mount.parent == met.id && mount.id != met.id)
+                .filter(|mount| path.starts_with(&mount.point))
+                .min_by_key(|mount| mount.point.components().count());
+            match next {
+                Some(next) => met = next,
+                None => break,
+            }
+        }
+        Some(met)
+    }
+
     /// Everything mounted at the place or below it, outermost first.
     pub(crate) fn within(&self, point: &Path) -> Vec<&Mounted> {
         let mut found: Vec<_> = self
@@ -173,6 +201,13 @@ impl Table {
     pub(crate) fn below(&self, point: &Path) -> Vec<&Mounted> {
         let mut found = self.within(point);
         found.retain(|mount| mount.point != point && self.at(&mount.point) == Some(mount));
+        found
+    }
+
+    /// The same, without what is hidden below another mount.
+    pub(crate) fn met_below(&self, point: &Path) -> Vec<&Mounted> {
+        let mut found = self.below(point);
+        found.retain(|mount| self.met(&mount.point) == Some(mount));
         found
     }
 }
@@ -336,10 +371,32 @@ rubbish
         Ok(())
     }
 
+    #[test]
+    fn what_is_hidden_below_a_later_mount_is_met_by_nobody() {
+        let table = Table::parse(
+            b"1 0 254:0 / / rw - ext4 x rw\n\
+              2 1 0:50 / /srv/dumps rw - nfs4 a:/d rw\n\
+              3 1 0:51 / /srv rw - tmpfs x rw\n\
+              4 2 0:52 / /srv/dumps/in rw - tmpfs x rw\n\
+              5 3 0:53 / /srv rw - tmpfs y rw\n",
+        );
+        let met = |path: &str| table.met(Path::new(path)).unwrap().id;
+        assert_eq!(met("/srv/dumps/in/x"), 5);
+        assert_eq!(met("/srvx"), 1);
+        let table = Table::parse(
+            b"1 0 254:0 / / rw - ext4 x rw\n\
+              3 1 0:51 / /srv rw - tmpfs x rw\n\
+              4 3 0:52 / /srv/dumps rw - tmpfs x rw\n",
+        );
+        let met = |path: &str| table.met(Path::new(path)).unwrap().id;
+        assert_eq!((met("/srv/dumps/x"), met("/srv/x")), (4, 3));
+        assert!(Table::default().met(Path::new("/")).is_none());
+    }
+
     proptest! {
         #[test]
         fn no_bytes_panic(bytes: Vec<u8>) {
-            Table::parse(&bytes);
+            Table::parse(&bytes).met(Path::new("/srv"));
         }
     }
 }

@@ -1,65 +1,44 @@
 //! What is mounted below the source of a bind mount: copied one by one, asked, and left out when it is dead.
 //!
-//! Each has hands and pauses of its own, so one that is dead holds neither the others nor the mount they are in.
+//! Each has hands, pauses (`followed`) and a staging directory of its own, so one that is dead holds neither the others nor the mount they are in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use tracing::{info, warn};
+use futures_util::stream::{FuturesUnordered, iter};
+use sha2::{Digest, Sha256};
+use tracing::warn;
 
-use super::backoff::Backoff;
-use super::hand::{Access, Job, Reads};
-use super::hands::{Hands, Outcome};
-use super::status::{Missing, now};
+use super::followed::Followed;
+use super::job::{Access, Part};
+use super::status::Missing;
 use super::submounts::difference;
 use crate::mountinfo::Table;
 
 /// Most mounts below one source that are followed.
 const MOST: usize = 128;
-/// Most that are asked at once.
-const AT_ONCE: usize = 8;
+/// Most that are worked on at once.
+const AT_ONCE: usize = 16;
+
+/// With so many processes that hang, nobody is sent to one that holds some already.
+const CROWD: usize = 24;
 
 /// All that is mounted below one source.
 #[derive(Debug)]
 pub(super) struct Follower {
     /// The mount's name.
     mount: String,
-    /// Where each is made before it is moved to its place.
+    /// The directory in which each is made before it is moved to its place.
     staging: PathBuf,
     access: Access,
     answer_within: Duration,
     retry_most: Duration,
-    parts: BTreeMap<PathBuf, Part>,
+    parts: BTreeMap<PathBuf, Followed>,
     has_told_too_many: bool,
     left_out: usize,
-}
-
-/// One of them, by its path below the source.
-#[derive(Debug)]
-struct Part {
-    hands: Hands,
-    backoff: Backoff,
-    next_try: Instant,
-    missing: Option<Missing>,
-}
-
-impl Part {
-    /// Asks it. Returns its path, and what is wrong.
-    async fn ask(
-        &mut self,
-        path: PathBuf,
-        place: PathBuf,
-        limit: Duration,
-    ) -> (PathBuf, Option<String>) {
-        let job = Job::Ask { path: place };
-        let problem = problem(self.hands.send(&job, limit).await, limit);
-        if problem.is_none() {
-            self.backoff.reset();
-        }
-        (path, problem)
-    }
 }
 
 impl Follower {
@@ -95,11 +74,19 @@ impl Follower {
 
     /// How many processes hang in them.
     pub(super) fn stuck(&mut self) -> usize {
-        self.parts.values_mut().map(|part| part.hands.stuck()).sum()
+        self.parts.values_mut().map(Followed::stuck).sum()
+    }
+
+    /// The mount they are in was made anew: all are due.
+    pub(super) fn begin_anew(&mut self) {
+        for part in self.parts.values_mut() {
+            part.next_try = Instant::now();
+        }
     }
 
     /// Brings what is below `top` to what is below `source`: takes away what is no longer there, or not as it was made, and copies
-    /// what is new, until `until`; the rest at the next look. One that failed is tried again after growing pauses.
+    /// what is new, several at once; none is begun after `until`: those come at the next look. One that failed is tried again after
+    /// growing pauses.
     pub(super) async fn follow(
         &mut self,
         table: &Table,
@@ -108,12 +95,21 @@ impl Follower {
         until: Instant,
     ) {
         let difference = difference(table, source, top, self.access);
-        for path in outermost(&difference.gone) {
-            self.take_away(top, path, "its source has it no more").await;
-        }
-        let theirs: Vec<_> = table.below(source);
-        self.parts
-            .retain(|path, _| theirs.iter().any(|mount| mount.point == source.join(path)));
+        let gone = outermost(&difference.gone).cloned().collect();
+        self.take_away(top, gone, "its source has it no more").await;
+        let theirs: BTreeSet<_> = table
+            .met_below(source)
+            .into_iter()
+            .filter_map(|mount| mount.point.strip_prefix(source).ok())
+            .collect();
+        // One that holds processes of ours is remembered: whoever mounts it again and again would have more of them each time.
+        self.parts.retain(|path, part| {
+            let is_theirs = theirs.contains(&**path);
+            if !is_theirs {
+                part.missing = None;
+            }
+            is_theirs || part.stuck() > 0
+        });
         self.left_out = theirs.len().saturating_sub(MOST);
         if theirs.len() > MOST && !self.has_told_too_many {
             self.has_told_too_many = true;
@@ -122,146 +118,110 @@ impl Follower {
                 "More than {MOST} mounts are below the source: the rest is left out"
             );
         }
-        for path in &difference.new {
-            let is_within_missing = self.parts.iter().any(|(other, part)| {
-                part.missing.is_some() && other != path && path.starts_with(other)
-            });
-            if is_within_missing || Instant::now() >= until {
+        self.attach(source, top, difference.new, until).await;
+    }
+
+    /// Several at once; what is within another waits for that alone, and those that failed before come last.
+    async fn attach(&mut self, source: &Path, top: &Path, new: Vec<PathBuf>, until: Instant) {
+        let jobs: BTreeMap<_, _> = new
+            .iter()
+            .map(|path| (path.clone(), self.job(source, top, path)))
+            .collect();
+        let is_crowded = self.stuck() >= CROWD;
+        let mut waiting: BTreeMap<_, _> = self
+            .of(new.iter())
+            .into_iter()
+            .filter_map(|followed| (!is_crowded || followed.stuck() == 0).then_some(followed))
+            .map(|followed| (followed.path.clone(), followed))
+            .collect();
+        let mut there = BTreeSet::new();
+        let mut at_work = FuturesUnordered::new();
+        loop {
+            let is_ready = |path: &Path| {
+                let mut around = new
+                    .iter()
+                    .filter(|other| *other != path && path.starts_with(other));
+                around.all(|other| there.contains(other))
+            };
+            let next = waiting
+                .iter()
+                .filter(|(path, _)| at_work.len() < AT_ONCE && is_ready(path))
+                .min_by_key(|(_, followed)| followed.missing.is_some())
+                .map(|(path, _)| path.clone());
+            if let Some(path) = next {
+                if let (Some(followed), Some(part)) = (waiting.remove(&path), jobs.get(&path)) {
+                    at_work.push(followed.attach(part.clone(), until));
+                }
                 continue;
             }
-            self.attach(source, top, path).await;
+            match at_work.next().await {
+                Some(attached) => there.extend(attached),
+                None => return,
+            }
         }
     }
 
-    async fn attach(&mut self, source: &Path, top: &Path, path: &Path) {
-        let job = Job::Attach {
+    fn job(&self, source: &Path, top: &Path, path: &Path) -> Part {
+        // A name of its own: one that is stuck there is met by nobody else.
+        let name = hex::encode(&Sha256::digest(path.as_os_str().as_bytes())[..16]);
+        Part {
             source: source.join(path),
-            staging: self.staging.clone(),
+            staging: self.staging.join(name),
+            top: top.to_owned(),
             place: top.join(path),
             access: self.access,
-        };
-        let is_due = |part: &mut Part| Instant::now() >= part.next_try;
-        if !self.part(path).is_some_and(is_due) {
-            return;
-        }
-        let limit = self.answer_within;
-        let Some(part) = self.parts.get_mut(path) else {
-            return;
-        };
-        let outcome = part.hands.send(&job, limit).await;
-        match problem(outcome, limit) {
-            None => {
-                // The pauses begin anew once it answered in its place.
-                part.missing = None;
-                info!(
-                    mount = self.mount,
-                    path = %path.display(),
-                    "What is mounted below the source is there too"
-                );
-            }
-            Some(problem) => {
-                self.miss(path, problem);
-            }
         }
     }
 
     /// Asks all that are there, each by hands of its own, and takes away those that do not answer.
     pub(super) async fn ask(&mut self, table: &Table, source: &Path, top: &Path) {
-        let limit = self.answer_within;
         let there: Vec<PathBuf> = table
             .below(top)
             .into_iter()
             .filter_map(|mount| Some(mount.point.strip_prefix(top).ok()?.to_owned()))
             .filter(|path| table.at(&source.join(path)).is_some())
             .collect();
-        for path in &there {
-            self.part(path);
-        }
         let mut asked = Vec::new();
-        for (path, part) in &mut self.parts {
-            if there.contains(path) {
-                asked.push(part.ask(path.clone(), top.join(path), limit));
+        for followed in self.of(there.iter()) {
+            let place = top.join(&followed.path);
+            asked.push(followed.ask(place));
+        }
+        let answers: Vec<_> = iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        let ill: BTreeMap<_, _> = answers.into_iter().flatten().collect();
+        let paths: Vec<_> = ill.keys().cloned().collect();
+        let outer: Vec<_> = outermost(&paths).cloned().collect();
+        for path in &outer {
+            if let (Some(part), Some(problem)) = (self.parts.get_mut(path), ill.get(path)) {
+                part.miss(problem.clone());
             }
         }
-        let answers: Vec<_> = futures_util::stream::iter(asked)
-            .buffer_unordered(AT_ONCE)
+        self.take_away(top, outer, "it is ill").await;
+    }
+
+    /// Takes them away, several at once; none may be within another.
+    async fn take_away(&mut self, top: &Path, paths: Vec<PathBuf>, why: &str) {
+        let mut taken = Vec::new();
+        for followed in self.of(paths.iter()) {
+            taken.push(followed.take_away(top, why));
+        }
+        let taken = iter(taken).buffer_unordered(AT_ONCE);
+        taken.collect::<Vec<()>>().await;
+    }
+
+    /// Those of the paths; when there are too many, not all of them.
+    fn of<'p>(&mut self, paths: impl Iterator<Item = &'p PathBuf>) -> Vec<&mut Followed> {
+        let paths: BTreeSet<_> = paths.cloned().collect();
+        for path in &paths {
+            if self.parts.len() < MOST && !self.parts.contains_key(path) {
+                let (limit, most) = (self.answer_within, self.retry_most);
+                let followed = Followed::new(&self.mount, path, limit, most);
+                self.parts.insert(path.clone(), followed);
+            }
+        }
+        self.parts
+            .iter_mut()
+            .filter_map(|(path, part)| paths.contains(path).then_some(part))
             .collect()
-            .await;
-        let ill: Vec<_> = answers
-            .into_iter()
-            .filter_map(|(path, problem)| Some((path, problem?)))
-            .collect();
-        let paths: Vec<_> = ill.iter().map(|(path, _)| path.clone()).collect();
-        for path in outermost(&paths) {
-            if let Some((path, problem)) = ill.iter().find(|(other, _)| other == path) {
-                self.miss(path, problem.clone());
-                self.take_away(top, path, "it is ill").await;
-            }
-        }
-    }
-
-    /// What hangs may also be taken away: that waits for nobody, unless it is below another that hangs.
-    async fn take_away(&mut self, top: &Path, path: &Path, why: &str) {
-        let limit = self.answer_within;
-        let Some(part) = self.part(path) else { return };
-        let place = top.join(path);
-        let outcome = part.hands.take_away(&place, Reads::Wait, limit).await;
-        match problem(outcome, limit) {
-            None => info!(
-                mount = self.mount,
-                path = %path.display(),
-                "What is mounted below a source was taken away: {why}"
-            ),
-            Some(problem) => warn!(
-                mount = self.mount,
-                path = %path.display(),
-                problem,
-                "What is mounted below a source could not be taken away"
-            ),
-        }
-    }
-
-    /// Notes that one is not there, and tells it once for each reason. Returns whether it was told.
-    fn miss(&mut self, path: &Path, problem: String) -> bool {
-        let mount = self.mount.clone();
-        let Some(part) = self.part(path) else {
-            return false;
-        };
-        part.next_try = Instant::now() + part.backoff.pause(rand::random());
-        let known = part.missing.as_ref();
-        if known.is_some_and(|known| known.problem == problem) {
-            return false;
-        }
-        warn!(
-            mount,
-            path = %path.display(),
-            problem,
-            "What is mounted below a source is left out, and tried again"
-        );
-        let since = known.map_or_else(now, |known| known.since);
-        part.missing = Some(Missing {
-            path: path.to_string_lossy().into_owned(),
-            problem,
-            since,
-        });
-        true
-    }
-
-    /// That of the path; none when there are too many.
-    fn part(&mut self, path: &Path) -> Option<&mut Part> {
-        if !self.parts.contains_key(path) {
-            if self.parts.len() >= MOST {
-                return None;
-            }
-            let part = Part {
-                hands: Hands::default(),
-                backoff: Backoff::new(self.retry_most),
-                next_try: Instant::now(),
-                missing: None,
-            };
-            self.parts.insert(path.to_owned(), part);
-        }
-        self.parts.get_mut(path)
     }
 }
 
@@ -272,15 +232,6 @@ fn outermost(paths: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
             .iter()
             .any(|other| other != *path && path.starts_with(other))
     })
-}
-
-fn problem(outcome: Outcome, limit: Duration) -> Option<String> {
-    match outcome {
-        Outcome::Done { .. } => None,
-        Outcome::Failed { reason } | Outcome::Refused { reason } => Some(reason),
-        Outcome::Late => Some(format!("it did not answer within {}", super::words(limit))),
-        Outcome::Full => Some("it holds all who asked it".to_owned()),
-    }
 }
 
 #[cfg(test)]
@@ -295,10 +246,11 @@ mod tests {
         };
         let second = Duration::from_secs(1);
         let mut follower = Follower::new("dumps", "/s".into(), access, second, 60 * second);
-        let path = Path::new("far");
+        let far = PathBuf::from("far");
         let mut miss = |problem: &str| {
-            let told = follower.miss(path, problem.to_owned());
-            let pause = follower.parts[path].next_try - Instant::now();
+            let part = follower.of([&far].into_iter()).pop().expect("it is new");
+            let told = part.miss(problem.to_owned());
+            let pause = part.next_try - Instant::now();
             (told, pause.as_secs_f64())
         };
         assert!(miss("it is late").0);

@@ -14,10 +14,10 @@ use tracing::debug;
 
 use super::NodeError;
 use super::claim::{self, Claim};
-use super::hand::Reads;
 use super::hands::{Hands, Outcome};
+use super::job::Reads;
 use super::reach::{self, Directory, covered};
-use super::way::others_may_change;
+use super::way::others_may_lead;
 use crate::config::{Entry, Folder};
 use crate::lock::Lock;
 use crate::mountinfo::{Mounted, Table};
@@ -343,7 +343,7 @@ fn words(cause: std::io::Error) -> String {
 /// Whether the directory is a node's, or may become one: what is in it would be covered, and what is mounted there be taken away. And
 /// whether its way is root's alone: whoever may rename a part of it could put another directory in its place while root works there.
 fn is_nobody_elses(path: &Path, directory: &Directory) -> std::io::Result<()> {
-    if let Some(above) = others_may_change(path) {
+    if let Some(above) = others_may_lead(path) {
         return Err(std::io::Error::other(format!(
             "others than root may change {}; set node.directory to a place below directories of root's, such as /run/holt/mounts",
             above.display()

@@ -1,121 +1,30 @@
 //! What touches a mount: one piece of work in a process of its own, because a file system that does not answer holds whoever asks it.
 //!
-//! `holt node-hand` reads a [`Job`], one line, from standard input, does it, and writes a [`Reply`]. The node ends it when its time is up,
-//! and does not wait for one that cannot be ended. It ends by itself, with what it started, when standard input does: the node is gone,
+//! `holt node-hand` reads an [`Errand`], one line, from standard input, does it, and writes a [`Reply`]. The node ends it when its time is
+//! up, and does not wait for one that cannot be ended. It ends by itself, with what it started, when standard input does: the node is gone,
 //! and the next one may do other things in the same places.
 //! Anything may be cut off in the middle: a mount is made in the staging directory, which nobody sees (`make`), and moved to its place
 //! whole, with its flags already set. Set afterwards, they would not reach the copies that containers have of it.
 
-use std::fs::OpenOptions;
 use std::io::{BufRead as _, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
-use rustix::process::{Signal, kill_current_process_group};
-use serde::{Deserialize, Serialize};
+use rustix::process::{Pid, Signal, kill_current_process_group};
 
-use crate::mountinfo::{Mounted, Table};
+use super::held::Held;
+use super::job::{Access, Errand, Job, Reads, Reply};
+use super::mark::Origin;
+use super::part::{ask_part, drop_part};
+use crate::mountinfo::Table;
 
 /// Directory entries that an asker reads: enough to make the file system look.
 const ENTRIES: usize = 16;
 /// Most rounds of taking away what is stacked in one place.
 const STACKED: usize = 64;
-
-/// A piece of work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Job {
-    /// Ask the file system how it is and what is in its topmost directory.
-    Ask { path: PathBuf },
-    /// Mount in the staging directory, and ask.
-    Make(Make),
-    /// Move what was made to its place, if that is free.
-    Place { staging: PathBuf, place: PathBuf },
-    /// Put a copy of one mount of this machine to `place`, within a mount of ours, if it answers.
-    Attach {
-        source: PathBuf,
-        staging: PathBuf,
-        place: PathBuf,
-        access: Access,
-    },
-    /// Take away whatever is mounted at `place`, at once, whoever uses it.
-    Drop { place: PathBuf, reads: Reads },
-    /// Look how large a file with a file system in it is; done when that is as it should be.
-    Weigh { image: PathBuf, quota: u64 },
-    /// Take away the one mount of this number that is seen at `place`, and nothing below it.
-    Uncover { place: PathBuf, id: u32 },
-}
-
-/// What happens to reads that wait in a mount that is taken away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Reads {
-    /// They end with an error, where the file system can do that.
-    End,
-    /// They go on waiting: the file system is somebody else's too.
-    Wait,
-}
-
-/// What may happen to reads that wait in a mount of this kind.
-pub(super) fn reads_of(kind: &str) -> Reads {
-    match kind {
-        "bind" => Reads::Wait,
-        _ => Reads::End,
-    }
-}
-
-/// A mount to be made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Make {
-    pub(super) kind: String,
-    pub(super) source: String,
-    pub(super) options: Vec<String>,
-    pub(super) access: Access,
-    /// Whom the topmost directory is given to.
-    pub(super) owner: Option<(u32, u32)>,
-    /// Size of the file system in a file, in bytes.
-    pub(super) quota: Option<u64>,
-    pub(super) staging: PathBuf,
-    pub(super) place: PathBuf,
-    /// Nothing in these, nor what they are in, may be given away: Holt's own directories.
-    pub(super) own: Vec<PathBuf>,
-}
-
-/// What can be done on a mount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Access {
-    pub(super) write: bool,
-    pub(super) exec: bool,
-}
-
-impl Access {
-    /// As options of `mount -o`.
-    pub(super) fn options(self) -> impl Iterator<Item = &'static str> + use<> {
-        let write = if self.write { "rw" } else { "ro" };
-        let exec = (!self.exec).then_some("noexec");
-        [write, "nosuid", "nodev"].into_iter().chain(exec)
-    }
-
-    /// Whether the mount has them.
-    pub(super) fn is_kept_by(self, mount: &Mounted) -> bool {
-        self.options()
-            .filter(|option| *option != "rw")
-            .all(|option| mount.has(option))
-    }
-}
-
-/// How it went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Reply {
-    /// Done. `source`: for a bind mount, its source without links.
-    Done { source: Option<PathBuf> },
-    /// Not done; the next try may succeed.
-    Failed { reason: String },
-    /// Something that is not ours to remove is in the way.
-    Refused { reason: String },
-}
 
 /// Why a job was not done.
 pub(super) enum Trouble {
@@ -133,10 +42,11 @@ pub fn main() -> std::io::Result<()> {
         .lock()
         .take(1 << 20)
         .read_until(b'\n', &mut text)?;
-    let job: Job = serde_json::from_slice(&text)?;
+    let errand: Errand = serde_json::from_slice(&text)?;
+    go_with(errand.node)?;
     std::thread::spawn(end_with_the_node);
-    let reply = match job.run() {
-        Ok(source) => Reply::Done { source },
+    let reply = match errand.job.run() {
+        Ok(origin) => Reply::Done { origin },
         Err(Trouble::Failed(reason)) => Reply::Failed { reason },
         Err(Trouble::Refused(reason)) => Reply::Refused { reason },
     };
@@ -151,26 +61,45 @@ fn end_with_the_node() {
     let _ = kill_current_process_group(Signal::KILL);
 }
 
+/// Goes with the node: what is half done would be in the way of the next one's.
+///
+/// # Errors
+/// The node has ended already, or the system does not let it.
+fn go_with(node: u32) -> std::io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    let parent = rustix::process::getppid().map(Pid::as_raw_nonzero);
+    if parent.and_then(|parent| u32::try_from(parent.get()).ok()) == Some(node) {
+        return Ok(());
+    }
+    Err(std::io::Error::other("the node that wanted it has ended"))
+}
+
 impl Job {
-    fn run(&self) -> Result<Option<PathBuf>, Trouble> {
+    fn run(&self) -> Result<Option<Origin>, Trouble> {
         match self {
-            Self::Ask { path } => ask(path).map(|()| None),
+            Self::Ask { place } => ask(place).map(|()| None),
+            Self::AskPart { place } => ask_part(place).map(|()| None),
+            Self::Find { source } => find(Path::new(source)).map(|(_, origin)| Some(origin)),
             Self::Make(make) => make.run(),
             Self::Place { staging, place } => put(staging, place).map(|()| None),
-            Self::Attach {
-                source,
-                staging,
-                place,
-                access,
-            } => attach(source, staging, place, *access).map(|()| None),
+            Self::Attach(part) => part.attach().map(|()| None),
             Self::Drop { place, reads } => take_away(place, *reads).map(|()| None),
             Self::Weigh { image, quota } => match super::image::note(image, *quota) {
                 Some(note) => Err(Trouble::Failed(note)),
                 None => Ok(None),
             },
             Self::Uncover { place, id } => uncover(place, *id).map(|()| None),
+            Self::DropPart { top, place } => drop_part(top, place).map(|()| None),
         }
     }
+}
+
+/// The directory that a source leads to, and what is there.
+pub(super) fn find(source: &Path) -> Result<(Held, Origin), Trouble> {
+    let held = Held::follow(source)?;
+    let path = held.path()?;
+    let origin = Origin::of(path, held.mount(&table()?)?);
+    Ok((held, origin))
 }
 
 /// Sets the flags on everything in the staging directory, and cuts it off from what is mounted at its source later.
@@ -227,70 +156,29 @@ fn put(staging: &Path, place: &Path) -> Result<(), Trouble> {
     put
 }
 
-fn attach(source: &Path, staging: &Path, place: &Path, access: Access) -> Result<(), Trouble> {
-    take_away(staging, Reads::Wait)?;
-    match rustix::mount::mount_bind(source, staging) {
-        Ok(()) => finish_attaching(staging, place, access),
-        // A file is mounted on a file.
-        Err(Errno::NOTDIR) => {
-            let staging = &staging.with_added_extension("file");
-            take_away(staging, Reads::Wait)?;
-            let flags = OFlags::NOFOLLOW.bits().cast_signed();
-            OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .custom_flags(flags)
-                .open(staging)
-                .map_err(|cause| Trouble::Failed(format!("{}: {cause}", staging.display())))?;
-            rustix::mount::mount_bind(source, staging).map_err(|errno| {
-                failed(&format!("{} cannot be mounted", source.display()), errno)
-            })?;
-            finish_attaching(staging, place, access)
-        }
-        Err(errno) => Err(failed(
-            &format!("{} cannot be mounted", source.display()),
-            errno,
-        )),
-    }
-}
-
-fn finish_attaching(staging: &Path, place: &Path, access: Access) -> Result<(), Trouble> {
-    let attached = shut(staging, access)
-        .and_then(|()| ask(staging))
-        .and_then(|()| {
-            rustix::mount::mount_move(staging, place)
-                .map_err(|errno| failed("it cannot be moved to its place", errno))
-        });
-    if attached.is_err() {
-        drop(take_away(staging, Reads::Wait));
-    }
-    attached
-}
-
 /// Both questions go to the server, whatever the machine remembers: how full it is, and what is in a directory that is opened anew.
 pub(super) fn ask(path: &Path) -> Result<(), Trouble> {
     let failed = |errno| failed("it answers with an error", errno);
-    let directory = match open_directory(path) {
-        // Below a source there may be a file that is mounted.
-        Err(Errno::NOTDIR) => return ask_file(path),
-        opened => opened.map_err(failed)?,
-    };
-    rustix::fs::fstatvfs(&directory).map_err(failed)?;
-    let entries = Dir::read_from(&directory).map_err(failed)?;
+    match open_directory(path) {
+        Ok(directory) => ask_directory(&directory),
+        // Below a source there may be a file that is mounted. It is not opened, which may do something.
+        Err(Errno::NOTDIR) => {
+            let flags = AtFlags::STATX_FORCE_SYNC | AtFlags::SYMLINK_NOFOLLOW;
+            let found = rustix::fs::statx(CWD, path, flags, StatxFlags::BASIC_STATS);
+            found.map(|_| ()).map_err(failed)
+        }
+        Err(errno) => Err(failed(errno)),
+    }
+}
+
+pub(super) fn ask_directory(directory: &OwnedFd) -> Result<(), Trouble> {
+    let failed = |errno| failed("it answers with an error", errno);
+    rustix::fs::fstatvfs(directory).map_err(failed)?;
+    let entries = Dir::read_from(directory).map_err(failed)?;
     for entry in entries.take(ENTRIES) {
         entry.map_err(failed)?;
     }
     Ok(())
-}
-
-/// A file is not opened, which may do something; what it is like is asked of the server.
-fn ask_file(path: &Path) -> Result<(), Trouble> {
-    let flags = AtFlags::STATX_FORCE_SYNC | AtFlags::SYMLINK_NOFOLLOW;
-    rustix::fs::statx(CWD, path, flags, StatxFlags::BASIC_STATS)
-        .map(|_| ())
-        .map_err(|errno| failed("it answers with an error", errno))
 }
 
 fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
@@ -326,6 +214,7 @@ pub(super) fn must_be_free(place: &Path) -> Result<(), Trouble> {
 }
 
 /// Takes away whatever is mounted at a place. Nothing there is as good.
+/// The way to the place must be root's alone, as all of the node's own directory is, or the name of something held.
 pub(super) fn take_away(place: &Path, reads: Reads) -> Result<(), Trouble> {
     let mut flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
     if reads == Reads::End {

@@ -3,7 +3,7 @@
 //! A process that waits for a dead file system cannot always be ended. It is left behind and counted; when there are too many, nobody
 //! else is sent until one has come back.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use super::hand::{Job, Reads, Reply};
+use super::job::{Errand, Job, Reads, Reply};
+use super::mark::Origin;
 use crate::mountinfo::Table;
 
 /// Most processes of one mount that are left behind.
@@ -26,7 +27,7 @@ const GONE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// It was done.
-    Done { source: Option<PathBuf> },
+    Done { origin: Option<Origin> },
     /// It was not.
     Failed { reason: String },
     /// It cannot be before somebody does something.
@@ -68,6 +69,24 @@ impl Hands {
             place: place.to_owned(),
             reads,
         };
+        self.take(&job, place, limit).await
+    }
+
+    /// The same for what is within the mount of ours at `top`.
+    pub(super) async fn take_part_away(
+        &mut self,
+        top: &Path,
+        place: &Path,
+        limit: Duration,
+    ) -> Outcome {
+        let job = Job::DropPart {
+            top: top.to_owned(),
+            place: place.to_owned(),
+        };
+        self.take(&job, place, limit).await
+    }
+
+    async fn take(&mut self, job: &Job, place: &Path, limit: Duration) -> Outcome {
         let is_gone = async {
             while Table::read().is_ok_and(|table| table.at(place).is_some()) {
                 tokio::time::sleep(GONE).await;
@@ -75,7 +94,7 @@ impl Hands {
             // Who was sent for nothing, and all who are quick, say so themselves.
             tokio::time::sleep(DYING).await;
         };
-        self.send_until(&job, limit, is_gone).await
+        self.send_until(job, limit, is_gone).await
     }
 
     /// As [`Hands::take_away`], for the one mount of this number that is over the place.
@@ -110,6 +129,8 @@ impl Hands {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0)
+            // The node ends: so does what nobody waits for.
+            .kill_on_drop(true)
             .spawn();
         let mut child = match made {
             Ok(child) => child,
@@ -122,14 +143,14 @@ impl Hands {
         let outcome = tokio::select! {
             biased;
             answer = talk(&mut child, job) => match answer {
-                Ok(Reply::Done { source }) => Outcome::Done { source },
+                Ok(Reply::Done { origin }) => Outcome::Done { origin },
                 Ok(Reply::Failed { reason }) => Outcome::Failed { reason },
                 Ok(Reply::Refused { reason }) => Outcome::Refused { reason },
                 Err(cause) => Outcome::Failed {
                     reason: format!("the process for it failed: {cause}"),
                 },
             },
-            () = is_done => Outcome::Done { source: None },
+            () = is_done => Outcome::Done { origin: None },
             () = tokio::time::sleep(limit) => Outcome::Late,
         };
         self.end(child, outcome == Outcome::Late).await;
@@ -156,7 +177,11 @@ fn pid_of(child: &Child) -> Option<Pid> {
 }
 
 async fn talk(child: &mut Child, job: &Job) -> std::io::Result<Reply> {
-    let mut text = serde_json::to_vec(job)?;
+    let errand = Errand {
+        node: std::process::id(),
+        job: job.clone(),
+    };
+    let mut text = serde_json::to_vec(&errand)?;
     text.push(b'\n');
     // Open until the answer is there: its end ends the process.
     let mut stdin = child.stdin.take();

@@ -7,16 +7,16 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{AtFlags, Gid, Uid};
 
-use super::hand::{
-    Job, Make, Reads, Trouble, ask, failed, must_be_free, reads_of, shut, table, take_away,
-};
+use super::hand::{Trouble, ask, failed, find, must_be_free, shut, table, take_away};
 use super::image;
+use super::job::{Job, Make, Own, Reads, reads_of};
+use super::mark::Origin;
 use super::way::others_may_change;
 use crate::config::{holds_the_system, lie_in_each_other};
 
 impl Make {
     /// Leaves it in the staging directory, or nothing.
-    pub(super) fn run(&self) -> Result<Option<PathBuf>, Trouble> {
+    pub(super) fn run(&self) -> Result<Option<Origin>, Trouble> {
         take_away(&self.staging, self.reads())?;
         let made = self.stage();
         if made.is_err() {
@@ -31,9 +31,9 @@ impl Make {
         reads_of(&self.kind)
     }
 
-    fn stage(&self) -> Result<Option<PathBuf>, Trouble> {
+    fn stage(&self) -> Result<Option<Origin>, Trouble> {
         must_be_free(&self.place)?;
-        let source = match self.kind.as_str() {
+        let origin = match self.kind.as_str() {
             "bind" => Some(self.bind()?),
             "image" => {
                 image::make(Path::new(&self.source), self.quota.unwrap_or_default())?;
@@ -58,22 +58,22 @@ impl Make {
             .map_err(|errno| failed("its topmost directory cannot be given to its owner", errno))?;
         }
         ask(&self.staging)?;
-        Ok(source)
+        Ok(origin)
     }
 
-    /// The source whose mounts below it are copied. Not one that notebooks write: they could lead root elsewhere by links and new names.
-    pub(super) fn followed<'s>(&self, source: &'s Option<PathBuf>) -> Option<&'s Path> {
-        source.as_deref().filter(|_| !self.access.write)
+    /// Whether mounts below its source are copied. Not below one that notebooks write: they could have as many names as they like in it.
+    pub(super) fn is_followed(&self) -> bool {
+        self.kind == "bind" && !self.access.write
     }
 
     /// A directory of this machine, alone: what is mounted below it is copied one by one, so that one that is dead holds nobody else.
-    fn bind(&self) -> Result<PathBuf, Trouble> {
-        let source = Path::new(&self.source)
-            .canonicalize()
-            .map_err(|cause| Trouble::Failed(format!("{}: {cause}", self.source)))?;
-        for own in &self.own {
+    /// It is held from the first look on, so that what was looked at is what is mounted.
+    fn bind(&self) -> Result<Origin, Trouble> {
+        let (held, origin) = find(Path::new(&self.source))?;
+        let source = &origin.path;
+        for Own(own) in &self.own {
             let is_written = self.access.write && source.starts_with(own);
-            if is_written || lie_in_each_other(&source, own) {
+            if is_written || lie_in_each_other(source, own) {
                 return Err(Trouble::Refused(format!(
                     "{} and Holt's own directory {} lie in each other; give another source",
                     source.display(),
@@ -83,7 +83,7 @@ impl Make {
         }
         if (self.access.write || self.owner.is_some())
             && let Some(above) =
-                others_may_change(Path::new(&self.source)).or_else(|| others_may_change(&source))
+                others_may_change(Path::new(&self.source)).or_else(|| others_may_change(source))
         {
             return Err(Trouble::Refused(format!(
                 "others than root may change {}, and put another directory where {} is: what notebooks write, or what is given to an owner, needs a way that is root's alone",
@@ -91,15 +91,15 @@ impl Make {
                 self.source
             )));
         }
-        if self.access.write && holds_the_system(&source) {
+        if self.access.write && holds_the_system(source) {
             return Err(Trouble::Refused(format!(
                 "{} is the system's own: give a directory that is for notebooks alone, or set read_only",
                 source.display()
             )));
         }
-        rustix::mount::mount_bind(&source, &self.staging)
+        rustix::mount::mount_bind(held.name(), &self.staging)
             .map_err(|errno| failed(&format!("{} cannot be mounted", source.display()), errno))?;
-        Ok(source)
+        Ok(origin)
     }
 
     /// By the program `mount`, which knows the helpers of each type.

@@ -2,11 +2,13 @@
 //!
 //! Numbers of mounts and of devices are used again once they are free, so a mount is known by all that the kernel's list tells of it.
 
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::job::whole;
 use crate::mountinfo::{Mounted, Table};
 
 /// The flags that a mount of ours is given, and nobody is to change.
@@ -18,9 +20,24 @@ pub struct Mark {
     /// The kernel's number of it.
     id: u32,
     /// Hash of what is mounted: device, directory, type and source.
-    what: String,
+    pub(super) what: String,
     /// Its flags, of those that matter.
     flags: Vec<String>,
+    /// For a bind mount: what its source was.
+    #[serde(default)]
+    pub(super) origin: Option<Origin>,
+}
+
+/// What the source of a bind mount is.
+///
+/// Known by what the kernel's list tells, not by numbers of files, which some file systems give out anew each time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Origin {
+    /// Its path, without links.
+    #[serde(with = "whole")]
+    pub(super) path: PathBuf,
+    /// Hash of the directory that it is: device, path on the file system, type and source of that.
+    pub(super) what: String,
 }
 
 /// What is at the place of a mount.
@@ -32,6 +49,40 @@ pub(super) enum Seen {
     Ours,
     /// Another, or ours but not as it was made: why, as a sentence without its end.
     Other(String),
+}
+
+impl Origin {
+    /// That of a directory with this path, without links, which is in this mount.
+    pub(super) fn of(path: PathBuf, mount: &Mounted) -> Self {
+        let inner = path.strip_prefix(&mount.point).unwrap_or(Path::new(""));
+        // Without the slash at the end that an empty path would add.
+        let root: PathBuf = mount.root.join(inner).components().collect();
+        let mut what = Sha256::new();
+        for part in [
+            mount.device.as_bytes(),
+            root.as_os_str().as_bytes(),
+            mount.kind.as_bytes(),
+            mount.source.as_bytes(),
+        ] {
+            what.update(part);
+            what.update(b"\n");
+        }
+        let what = hex::encode(&what.finalize()[..8]);
+        Self { path, what }
+    }
+
+    /// What is wrong when another directory is at its path now, as a part of a sentence.
+    pub(super) fn is_covered(&self, table: &Table) -> Option<String> {
+        let met = table.met(&self.path)?;
+        let is_same = Self::of(self.path.clone(), met).what == self.what;
+        let path = self.path.display();
+        (!is_same).then(|| {
+            format!(
+                "its source {path} is another directory now, of {} ({})",
+                met.source, met.kind
+            )
+        })
+    }
 }
 
 impl Mark {
@@ -47,7 +98,13 @@ impl Mark {
                 .filter(|flag| mount.has(flag))
                 .map(str::to_owned)
                 .collect(),
+            origin: None,
         }
+    }
+
+    /// The same, with what the source of a bind mount is.
+    pub(super) fn with(self, origin: Option<Origin>) -> Self {
+        Self { origin, ..self }
     }
 
     fn is_same_mount(&self, other: &Self) -> bool {
@@ -64,6 +121,9 @@ pub(super) fn seen(table: &Table, place: &Path, mark: Option<&Mark>) -> Seen {
         return Seen::Other("somebody else mounted something at its place".to_owned());
     };
     let found = Mark::of(mount);
+    if found.id == mark.id && found.what != mark.what && mark.origin.is_some() {
+        return Seen::Other("its source was renamed or deleted".to_owned());
+    }
     if !found.is_same_mount(mark) {
         return Seen::Other("something else is mounted over its place".to_owned());
     }
@@ -100,6 +160,34 @@ mod tests {
         match look(table) {
             Seen::Other(reason) => assert!(reason.contains(words), "{reason}"),
             seen => panic!("{seen:?}"),
+        }
+    }
+
+    #[test]
+    fn what_comes_over_a_source_or_goes_from_there_is_seen() {
+        let plain = "1 0 254:0 / / rw - ext4 x rw\n";
+        let over = format!("{plain}2 1 0:50 / /srv/dumps rw - tmpfs a rw\n");
+        let above = format!("{plain}2 1 0:50 / /srv rw - tmpfs a rw\n");
+        let on_itself = format!("{plain}2 1 254:0 /srv/dumps /srv/dumps rw - ext4 x rw\n");
+        // One file system, as the kernel lists two exports of one server.
+        let export = |name: &str| format!("{plain}2 1 0:50 / /srv rw - nfs4 s:/{name} rw\n");
+        let is_covered = |made: &str, now: &str| {
+            let [made, now] = [made, now].map(|text| Table::parse(text.as_bytes()));
+            let path = Path::new("/srv/dumps");
+            let origin = Origin::of(path.to_owned(), made.met(path).unwrap());
+            origin.is_covered(&now).is_some()
+        };
+        for (made, now, expected) in [
+            (plain, plain, false),
+            (plain, &over, true),
+            (&over, plain, true),
+            (plain, &above, true),
+            (&over, &above, true),
+            (plain, &on_itself, false),
+            (&export("a"), &export("a"), false),
+            (&export("a"), &export("b"), true),
+        ] {
+            assert_eq!(is_covered(made, now), expected, "{made}\n{now}");
         }
     }
 

@@ -5,7 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::hand::Access;
+use super::job::Access;
+use super::mark::Mark;
 use crate::mountinfo::{Mounted, Table};
 
 /// What has to be done to have below `place` what is below `source`.
@@ -23,7 +24,8 @@ pub(super) fn difference(table: &Table, source: &Path, place: &Path, access: Acc
     let theirs = by_path(table, source);
     let ours = by_path(table, place);
     let is_same = |our: &Mounted, their: &Mounted| {
-        our.device == their.device && our.root == their.root && access.is_kept_by(our)
+        let what = |mount: &Mounted| Mark::of(mount).what;
+        what(our) == what(their) && access.is_kept_by(our)
     };
     let mut difference = Difference::default();
     for (path, mount) in &ours {
@@ -47,7 +49,7 @@ pub(super) fn difference(table: &Table, source: &Path, place: &Path, access: Acc
 
 fn by_path<'t>(table: &'t Table, top: &Path) -> Vec<(PathBuf, &'t Mounted)> {
     table
-        .below(top)
+        .met_below(top)
         .into_iter()
         .filter_map(|mount| Some((mount.point.strip_prefix(top).ok()?.to_owned(), mount)))
         .collect()
@@ -66,12 +68,16 @@ mod tests {
               3 1 0:51 / /src/late rw - tmpfs x rw\n\
               4 3 0:52 / /src/late/inner rw - tmpfs x rw\n\
               5 1 0:53 / /src/other rw - tmpfs x rw\n\
+              7 1 0:56 / /src/over rw - tmpfs x rw\n\
+              8 7 0:57 / /src/over/hidden rw - tmpfs x rw\n\
+              9 7 0:58 / /src/over rw - tmpfs x rw\n\
               10 1 254:0 /src /m/d ro - ext4 x rw\n\
               11 10 0:50 / /m/d/same ro,nosuid,nodev - tmpfs x rw\n\
               12 10 0:49 / /m/d/other ro,nosuid,nodev - tmpfs x rw\n\
               13 10 0:48 / /m/d/gone ro,nosuid,nodev - tmpfs x rw\n\
               14 13 0:47 / /m/d/gone/inner ro,nosuid,nodev - tmpfs x rw\n\
-              15 10 0:54 / /m/d/open ro,nodev - tmpfs x rw\n",
+              15 10 0:54 / /m/d/open ro,nodev - tmpfs x rw\n\
+              16 10 0:58 / /m/d/over ro,nosuid,nodev - tmpfs x rw\n",
         );
         let access = Access {
             write: false,

@@ -11,8 +11,8 @@ use tracing::{info, warn};
 
 use super::board::Board;
 use super::ground::{Foreign, Ground, Sharing};
-use super::hand::Reads;
 use super::hands::{Hands, Outcome};
+use super::job::Reads;
 use crate::config::Folder;
 use crate::mountinfo::Table;
 

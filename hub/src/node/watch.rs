@@ -1,5 +1,8 @@
 //! One mount's life: looked at, taken away when it is ill, made again after growing pauses.
 
+mod making;
+mod source;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,11 +15,11 @@ use tracing::{info, warn};
 use super::backoff::Backoff;
 use super::board::Board;
 use super::follow::Follower;
-use super::ground::{Ground, Sharing};
-use super::hand::{Access, Job, Make, Reads, reads_of};
+use super::ground::Ground;
 use super::hands::{Hands, Outcome};
-use super::mark::{Mark, Seen, seen};
-use super::status::{Condition, MountStatus, millis, now};
+use super::job::{Access, Job, Make, Own, Reads, reads_of};
+use super::mark::{Seen, seen};
+use super::status::{Condition, MountStatus, now};
 use super::weigh::Weigher;
 use super::words;
 use crate::config::{MountSettings, NodeSettings};
@@ -45,8 +48,11 @@ pub(super) struct Watch {
     /// Who takes away: sent even when those who ask hang.
     takers: Hands,
     status: MountStatus,
-    /// For a bind mount: its source without links.
-    source: Option<PathBuf>,
+    /// Who look where a source leads.
+    finders: Hands,
+    /// What was told last of a source that nobody finds.
+    unfound: Option<String>,
+    staging_of_parts: PathBuf,
     follower: Follower,
     backoff: Backoff,
     made: Option<Instant>,
@@ -80,7 +86,9 @@ impl Watch {
             quota: settings.quota.map(|size| size.0),
             staging: ground.staging(name),
             place,
-            own: [ground.path(), data_dir].map(Path::to_owned).to_vec(),
+            own: [ground.path(), data_dir]
+                .map(|path| Own(path.to_owned()))
+                .to_vec(),
         };
         let weigher = Weigher::new(name, make.weighing(), node.answer_within);
         let text = serde_json::to_vec(&make).expect("plain values have a JSON form");
@@ -101,7 +109,8 @@ impl Watch {
                 missing: Vec::new(),
                 notes: Vec::new(),
             },
-            source: (settings.kind == "bind").then(|| PathBuf::from(&settings.source)),
+            finders: Hands::default(),
+            unfound: None,
             follower: Follower::new(
                 name,
                 ground.staging_of_parts(name),
@@ -109,6 +118,7 @@ impl Watch {
                 node.answer_within,
                 node.retry_most,
             ),
+            staging_of_parts: ground.staging_of_parts(name),
             make,
             node: node.clone(),
             ground: Arc::clone(ground),
@@ -139,6 +149,10 @@ impl Watch {
             self.status.failures = earlier.failures;
         }
         self.board.put(&self.status);
+        tokio::select! {
+            () = self.clear_staging() => {}
+            () = stop.cancelled() => return,
+        }
         let mut look = Look::Due;
         let mut due = Instant::now();
         loop {
@@ -183,7 +197,12 @@ impl Watch {
             }
             (Seen::Nothing, Look::Due) => self.mount().await,
             (Seen::Ours, Look::Due) => self.ask().await,
-            (Seen::Ours, Look::Table) if is_up => self.follow_source(&table).await,
+            (Seen::Ours, Look::Table) if is_up => match self.is_covered(&table) {
+                Some(problem) if self.may_make_again() => self.replace(problem).await,
+                // Taken away now it would stay away until then: what it was made from is served until the next look.
+                Some(_) => {}
+                None => self.follow_source().await,
+            },
             (Seen::Other(reason), _) if is_up => {
                 self.ill(reason);
                 self.uncover(&table).await;
@@ -201,15 +220,20 @@ impl Watch {
     async fn ask(&mut self) {
         let began = Instant::now();
         let job = Job::Ask {
-            path: self.make.place.clone(),
+            place: self.make.place.clone(),
         };
         let problem = match self.hands.send(&job, self.node.answer_within).await {
             Outcome::Done { .. } => {
                 self.status.answer_micros = u64::try_from(began.elapsed().as_micros()).ok();
                 self.well();
                 self.backoff.reset();
-                self.ask_parts().await;
-                self.weigher.weigh_if_due().await;
+                match self.has_moved().await {
+                    Some(problem) => self.replace(problem).await,
+                    None => {
+                        self.ask_parts().await;
+                        self.weigher.weigh_if_due().await;
+                    }
+                }
                 return;
             }
             Outcome::Failed { reason } | Outcome::Refused { reason } => reason,
@@ -219,9 +243,14 @@ impl Watch {
             ),
             Outcome::Full => "it holds all who asked it".to_owned(),
         };
+        self.replace(problem).await;
+    }
+
+    /// Takes it away, whoever uses it, and makes it anew.
+    async fn replace(&mut self, problem: String) {
         self.ill(problem);
-        self.take_away(self.make.place.clone(), reads_of(&self.make.kind))
-            .await;
+        let reads = reads_of(&self.make.kind);
+        self.take_away(self.make.place.clone(), reads).await;
         self.again().await;
     }
 
@@ -248,109 +277,6 @@ impl Watch {
         }
     }
 
-    /// Mounts it at once, unless that was done a moment ago: somebody may undo it again and again.
-    async fn again(&mut self) {
-        let not_before = self.made.map(|made| made + self.node.check_every);
-        match not_before {
-            Some(not_before) if not_before > Instant::now() => {
-                self.next_try = not_before;
-                let pause = not_before.saturating_duration_since(Instant::now());
-                self.status.next_try = Some(now() + millis(pause));
-            }
-            _ => self.mount().await,
-        }
-    }
-
-    async fn mount(&mut self) {
-        self.status.mark = None;
-        let (condition, problem) = match self.make_and_put().await {
-            Outcome::Done { .. } => {
-                self.made = Some(Instant::now());
-                self.well();
-                self.weigher.weigh().await;
-                return;
-            }
-            Outcome::Failed { reason } => (Condition::Down, reason),
-            Outcome::Refused { reason } => (Condition::Refused, reason),
-            Outcome::Late => {
-                let late = format!(
-                    "it could not be mounted within {}",
-                    words(self.node.mount_within)
-                );
-                (Condition::Down, late)
-            }
-            Outcome::Full => (Condition::Down, "it holds all who asked it".to_owned()),
-        };
-        self.status.failures += 1;
-        self.set(condition);
-        if self.status.problem.as_ref() != Some(&problem) {
-            warn!(mount = self.status.name, problem, "A mount is not there");
-        }
-        self.status.problem = Some(problem);
-        let pause = self.backoff.pause(rand::random());
-        let pause = match condition {
-            Condition::Refused => self.node.check_every,
-            _ => pause,
-        };
-        self.next_try = Instant::now() + pause;
-        self.status.next_try = Some(now() + millis(pause));
-    }
-
-    /// Makes it where nobody sees it, with what is mounted below its source, and moves all of it to its place.
-    async fn make_and_put(&mut self) -> Outcome {
-        // Somebody may have unmounted all of it.
-        match self.ground.share() {
-            Ok(Sharing::Kept) => {}
-            Ok(Sharing::Anew) => self.board.shared_anew(),
-            Err(error) => {
-                return Outcome::Failed {
-                    reason: crate::error_chain(&error),
-                };
-            }
-        }
-        let limit = self.node.mount_within;
-        let until = Instant::now() + limit;
-        match self.hands.send(&Job::Make(self.make.clone()), limit).await {
-            Outcome::Done { source } => self.source = source,
-            other => return other,
-        }
-        if let (Some(source), Ok(table)) = (self.make.followed(&self.source), Table::read()) {
-            let staging = &self.make.staging;
-            self.follower.follow(&table, source, staging, until).await;
-        }
-        // Looked at before anybody can change it there; its number stays the same.
-        let table = Table::read().unwrap_or_default();
-        let mark = table.at(&self.make.staging).map(Mark::of);
-        let job = Job::Place {
-            staging: self.make.staging.clone(),
-            place: self.make.place.clone(),
-        };
-        let put = self.hands.send(&job, limit).await;
-        if matches!(put, Outcome::Done { .. }) {
-            self.status.mark = mark;
-        }
-        put
-    }
-
-    /// Asks what is mounted below a bind mount's source too, and follows what changed there.
-    async fn ask_parts(&mut self) {
-        if let (Some(source), Ok(table)) = (self.make.followed(&self.source), Table::read()) {
-            self.follower.ask(&table, source, &self.make.place).await;
-        }
-        if let Ok(table) = Table::read() {
-            self.follow_source(&table).await;
-        }
-    }
-
-    /// Copies what is mounted below a bind mount's source, and takes away what is so no longer.
-    async fn follow_source(&mut self, table: &Table) {
-        if let Some(source) = self.make.followed(&self.source) {
-            let until = Instant::now() + self.node.mount_within;
-            let place = &self.make.place;
-            self.follower.follow(table, source, place, until).await;
-        }
-    }
-
     fn well(&mut self) {
         if self.status.condition != Condition::Up {
             info!(mount = self.status.name, "A mount is there and answers");
@@ -373,8 +299,11 @@ impl Watch {
     }
 
     fn tell(&mut self) {
-        self.status.stuck =
-            self.hands.stuck() + self.takers.stuck() + self.follower.stuck() + self.weigher.stuck();
+        self.status.stuck = self.hands.stuck()
+            + self.takers.stuck()
+            + self.finders.stuck()
+            + self.follower.stuck()
+            + self.weigher.stuck();
         self.status.missing = match self.status.condition {
             Condition::Up => self.follower.missing(),
             _ => Vec::new(),

@@ -22,6 +22,12 @@ pub(super) fn others_may_change(path: &Path) -> Option<PathBuf> {
         .map(|(_, above)| above.to_owned())
 }
 
+/// The same, also for where links on the way lead, which has a way of its own.
+pub(super) fn others_may_lead(path: &Path) -> Option<PathBuf> {
+    let led = || others_may_change(&path.parent()?.canonicalize().ok()?.join("in"));
+    others_may_change(path).or_else(led)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;

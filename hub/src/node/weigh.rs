@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use super::hand::Job;
 use super::hands::{Hands, Outcome};
+use super::job::Job;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(300);

@@ -9,10 +9,8 @@ use holt_tests::hub::Wish;
 use holt_tests::wait::eventually;
 use tempfile::TempDir;
 
-use super::node::{Mounted, Node, is_mounted, lines, reads};
+use super::node::{Mounted, Node, SHUT, is_mounted, lines, reads};
 use super::{SOON, dumps_from, system};
-
-const SHUT: &str = "ro,nosuid,nodev,noexec";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_mounted_over_it_and_changed_flags_are_noticed_and_mended() -> Result<()> {
@@ -29,9 +27,25 @@ async fn what_is_mounted_over_it_and_changed_flags_are_noticed_and_mended() -> R
     is_mounted(&team, "rw,nosuid,nodev,noexec").await?;
 
     let cover = |place: &Path| system("mount", &["-t", "tmpfs", "none", &place.to_string_lossy()]);
+    // The one that was covered goes too: only the next one stays.
+    let is_made_times = async |times: usize| {
+        eventually(&format!("it was made {times} times"), SOON, || async {
+            let said = node.said();
+            let made = said.lines().filter(|line| {
+                line.contains("A mount is there and answers") && line.contains("\"dumps\"")
+            });
+            if made.count() == times {
+                Ok(())
+            } else {
+                Err(said)
+            }
+        })
+        .await
+    };
     cover(&place)?;
     node.says("something else is mounted over its place")
         .await?;
+    is_made_times(2).await?;
     is_mounted(&place, SHUT).await?;
     reads(&place.join("page.txt"), "Apple").await?;
 

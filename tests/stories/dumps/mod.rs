@@ -9,6 +9,8 @@ mod nfs;
 mod node;
 mod notebook;
 mod operator;
+mod racing;
+mod sources;
 mod upkeep;
 
 use std::path::Path;

@@ -1,15 +1,22 @@
-//! A `holt node` without servers, what is mounted, and commands that have to end.
+//! A `holt node` of a story's own, what is mounted, and commands that have to end.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use holt_tests::hub::{Hub, Wish};
 use holt_tests::wait::eventually;
 use rustix::mount::UnmountFlags;
 
-use super::{SOON, system};
+use super::SOON;
+
+/// How a node looks, in most stories.
+const QUICK: &str =
+    "check_every = \"1s\"\nanswer_within = \"500ms\"\nmount_within = \"3s\"\nretry_most = \"1s\"";
+
+/// The flags of a mount that nobody writes and nothing is run from.
+pub(super) const SHUT: &str = "ro,nosuid,nodev,noexec";
 
 /// A node that looks every second, with a file for what it says. Ended, and its mounts taken away, when it is dropped.
 pub(super) struct Node {
@@ -20,7 +27,14 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn start(mounts: &str) -> Result<Self> {
-        Self::start_in(None, mounts)
+        Self::with(QUICK, mounts)
+    }
+
+    /// One with these lines of `[node]`.
+    pub(super) fn with(lines: &str, mounts: &str) -> Result<Self> {
+        let mut node = Self::made(None, lines, mounts)?;
+        node.run()?;
+        Ok(node)
     }
 
     /// One that has its mounts in this directory.
@@ -32,7 +46,11 @@ impl Node {
 
     /// One that does not run yet.
     pub(super) fn new(directory: Option<&Path>, mounts: &str) -> Result<Self> {
-        let mut lines = "[node]\ncheck_every = \"1s\"\nanswer_within = \"500ms\"\nmount_within = \"3s\"\nretry_most = \"1s\"\n".to_owned();
+        Self::made(directory, QUICK, mounts)
+    }
+
+    fn made(directory: Option<&Path>, lines: &str, mounts: &str) -> Result<Self> {
+        let mut lines = format!("[node]\n{lines}\n");
         if let Some(directory) = directory {
             lines.push_str(&format!("directory = \"{}\"\n", directory.display()));
         }
@@ -117,7 +135,11 @@ pub(super) struct Mounted(pub(super) PathBuf);
 
 impl Mounted {
     pub(super) fn at(place: &Path, kind: &str, source: &str) -> Result<Self> {
-        system("mount", &["-t", kind, source, &place.to_string_lossy()])?;
+        let output = Command::new("mount")
+            .args(["-t", kind, source])
+            .arg(place)
+            .output()?;
+        ensure!(output.status.success(), "{output:?}");
         Ok(Self(place.to_owned()))
     }
 
