@@ -389,7 +389,7 @@ section! {
         sites_matrix: Option<Url> = "",
         /// How often sites_matrix is asked. While it does not answer, what it said last goes on, over restarts too.
         sites_refresh: Duration = "1d",
-        /// Origins that are dialled instead of wikis' own, by host, such as `["en.wikipedia.org=http://10.0.0.5:8080"]`; `*` is every other host. What is signed, and `Host`, stay the wiki's own.
+        /// Origins that are dialled instead of wikis' own, by host, such as `["en.wikipedia.org=http://10.0.0.5:8080"]`; `*` is every other host. What is signed, and `Host`, stay the wiki's own; TLS is that of the origin.
         connect_to: Vec<String> = "[]",
         /// A file with more of them: one a line, or what `api.php?action=sitematrix&format=json` of a wiki answers.
         sites_file: Option<PathBuf> = "",

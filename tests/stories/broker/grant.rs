@@ -114,6 +114,13 @@ async fn it_is_allowed_when_it_is_first_needed_and_taken_back() -> Result<()> {
                 && said.contains(&format!("\"url\":\"{page}\"")),
             "{protocol}: {said}"
         );
+        let said = kernel
+            .run("try:\n    holt_broker.session().get(api)\nexcept holt_broker.Refused as error:\n    print(error)")
+            .await?;
+        ensure!(
+            said.starts_with("You have not allowed the hub") && said.trim().ends_with(&page),
+            "{protocol}: {said}"
+        );
         let said = run(&mut kernel, "pwb login").await?;
         ensure!(
             said.contains("You have not allowed the hub to act on wikis for you")
