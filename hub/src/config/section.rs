@@ -379,8 +379,10 @@ section! {
         signature: Signature = "hmac-sha1",
         /// With client_id and RSA-SHA1: a file with the private key, PEM.
         private_key_file: Option<PathBuf> = "",
-        /// With client_id and OAuth 1.0a: whether the registered address is a whole one ("oob") or a prefix ("url"). It is public_url with /hub/wiki/callback.
+        /// With client_id and OAuth 1.0a: whether the registered address is a whole one ("oob") or a prefix ("url").
         callback: Callback = "oob",
+        /// With client_id: the path that the wiki sends browsers back to. "/hub/oauth_callback" lets a consumer act that people signed in by before; the provider's needs another one then.
+        callback_path: String = "/hub/wiki/callback",
         /// With client_id: grants that are asked for with OAuth 2.0, and named on the page before people allow them; none is all that are registered.
         scopes: Vec<String> = "[]",
         /// Wikis that may be called: hosts, or addresses of `api.php`. Neither these nor `sites_file` is the provider's own wiki.
