@@ -37,9 +37,6 @@ pub use section::{
 pub(crate) use system_directories::holds_the_system;
 use written::{Written, whole_key};
 
-/// Where browsers come back that allowed the broker's own consumer to act.
-pub const PERMISSION_CALLBACK: &str = "/hub/wiki/callback";
-
 /// The name of the settings file.
 pub const FILE_NAME: &str = "holt.toml";
 

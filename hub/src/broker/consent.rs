@@ -183,6 +183,13 @@ impl Broker {
         &self.inner.settings.manage_url
     }
 
+    /// The path that the wiki sends browsers back to with a permission; `None` where it comes with signing in.
+    #[must_use]
+    pub fn callback_path(&self) -> Option<&str> {
+        let own = self.inner.credentials.own.as_ref()?;
+        Some(&own.registered.callback_path)
+    }
+
     /// Whether servers also hold the credential itself.
     #[must_use]
     pub fn hands_out(&self) -> bool {

@@ -129,6 +129,12 @@ mod tests {
         assert!(notes[0].ends_with("the callback https://hub.example/hub/oauth_callback"));
         assert!(notes[1].contains("nobody may come in by a provider"));
         assert!(notes[2].contains("`holt user link`"));
+        let apart = format!("{wiki}[broker]\nprovider = \"wiki\"\nclient_id = \"d\"\n");
+        assert!(
+            told(&apart)[0].contains("the callback https://hub.example/hub/wiki/callback"),
+            "{:?}",
+            told(&apart)
+        );
         let notes = told(&format!("{wiki}[access]\nadmins = [\"wiki:7\"]\n"));
         assert_eq!(notes.len(), 2, "{notes:?}");
     }

@@ -1,10 +1,7 @@
 //! Rules between the settings of the broker and those of the provider whose consumer acts.
 
 use super::written::Written;
-use super::{
-    Callback, PERMISSION_CALLBACK, Protocol, ProviderKind, ProviderSettings, Settings, Signature,
-    refuse_in,
-};
+use super::{Callback, Protocol, ProviderKind, ProviderSettings, Settings, Signature, refuse_in};
 
 impl Settings {
     /// What an operator should know of the broker, though it is no mistake.
@@ -60,6 +57,26 @@ impl Settings {
                 "Take it out, and that one acts; or register another with the grants that notebooks may use",
             );
         }
+        let is_ours =
+            ["/hub/wiki/callback", "/hub/oauth_callback"].contains(&broker.callback_path.as_str());
+        // Who comes back must be asked about where they were (RFC 9700, 4.4).
+        let is_shared = self
+            .providers
+            .iter()
+            .find(|(_, provider)| provider.callback_path == broker.callback_path);
+        if !is_ours {
+            refuse(
+                "callback_path",
+                "browsers that come back there find nothing".to_owned(),
+                "Write \"/hub/wiki/callback\" or \"/hub/oauth_callback\"",
+            );
+        } else if let Some((name, _)) = is_shared {
+            refuse(
+                "callback_path",
+                format!("[provider.{name}] has the same way back"),
+                "Register and write another one for that provider, \"/hub/oauth_callback/<name>\"",
+            );
+        }
         if broker.client_secret_file.is_some() && broker.client_secret.is_some() {
             refuse(
                 "client_secret_file",
@@ -96,8 +113,9 @@ impl Settings {
     pub fn broker_callback_note(&self) -> Option<String> {
         self.broker.client_id.as_ref()?;
         Some(format!(
-            "[broker]: register its consumer at the wiki with the callback {}{PERMISSION_CALLBACK}, and with the grants that people's notebooks may use",
-            self.public_url()
+            "[broker]: register its consumer at the wiki with the callback {}{}, and with the grants that people's notebooks may use",
+            self.public_url(),
+            self.broker.callback_path
         ))
     }
 
@@ -246,6 +264,14 @@ mod tests {
             ),
             ("provider = \"wiki\"\nclient_id = \"c\"", "broker.client_id"),
             ("client_id = \"d\"", "broker.provider"),
+            (
+                "provider = \"wiki\"\nclient_id = \"d\"\ncallback_path = \"/hub/x\"",
+                "broker.callback_path",
+            ),
+            (
+                "provider = \"wiki\"\nclient_id = \"d\"\ncallback_path = \"/hub/oauth_callback\"",
+                "broker.callback_path",
+            ),
             (
                 "sites_matrix = \"https://wiki.example/w/api.php\"",
                 "broker.provider",

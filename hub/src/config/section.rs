@@ -379,8 +379,10 @@ section! {
         signature: Signature = "hmac-sha1",
         /// With client_id and RSA-SHA1: a file with the private key, PEM.
         private_key_file: Option<PathBuf> = "",
-        /// With client_id and OAuth 1.0a: whether the registered address is a whole one ("oob") or a prefix ("url"). It is public_url with /hub/wiki/callback.
+        /// With client_id and OAuth 1.0a: whether the registered address is a whole one ("oob") or a prefix ("url").
         callback: Callback = "oob",
+        /// With client_id: the path that the wiki sends browsers back to. "/hub/oauth_callback" lets a consumer act that people signed in by before; the provider's needs another one then.
+        callback_path: String = "/hub/wiki/callback",
         /// With client_id: grants that are asked for with OAuth 2.0, and named on the page before people allow them; none is all that are registered.
         scopes: Vec<String> = "[]",
         /// Wikis that may be called: hosts, or addresses of `api.php`. Neither these nor `sites_file` is the provider's own wiki.
@@ -389,7 +391,7 @@ section! {
         sites_matrix: Option<Url> = "",
         /// How often sites_matrix is asked. While it does not answer, what it said last goes on, over restarts too.
         sites_refresh: Duration = "1d",
-        /// Origins that are dialled instead of wikis' own, by host, such as `["en.wikipedia.org=http://10.0.0.5:8080"]`; `*` is every other host. What is signed, and `Host`, stay the wiki's own.
+        /// Origins that are dialled instead of wikis' own, by host, such as `["en.wikipedia.org=http://10.0.0.5:8080"]`; `*` is every other host. What is signed, and `Host`, stay the wiki's own; TLS is that of the origin.
         connect_to: Vec<String> = "[]",
         /// A file with more of them: one a line, or what `api.php?action=sitematrix&format=json` of a wiki answers.
         sites_file: Option<PathBuf> = "",

@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 use super::providers;
 use crate::access::Revoke;
 use crate::broker::{Broker, BrokerSettings, Dial, Limits, Matrix, Own, Site, Sites};
-use crate::config::{PERMISSION_CALLBACK, ProviderSettings, Settings};
+use crate::config::{ProviderSettings, Settings};
 use crate::login::sign_in::SignIn;
 use crate::store::Store;
 
@@ -106,7 +106,7 @@ fn own(settings: &Settings) -> anyhow::Result<Option<Own>> {
         signature: broker.signature,
         private_key_file: broker.private_key_file.clone(),
         callback: broker.callback,
-        callback_path: PERMISSION_CALLBACK.to_owned(),
+        callback_path: broker.callback_path.clone(),
         scopes: broker.scopes.clone(),
         ..provider.clone()
     };

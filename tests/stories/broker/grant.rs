@@ -29,13 +29,23 @@ const ASK: &str = "answer = requests.post(os.environ['HOLT_BROKER_URL'], headers
 
 /// A hub with a consumer for signing in and another one that acts.
 async fn apart(protocol: &str, broker: &str) -> Result<(Hub, Wiki)> {
+    let paths = ("/hub/oauth_callback", "/hub/wiki/callback");
+    apart_at(protocol, broker, paths).await
+}
+
+/// The same, with the ways back of both.
+async fn apart_at(
+    protocol: &str,
+    broker: &str,
+    (signs_in, acts): (&str, &str),
+) -> Result<(Hub, Wiki)> {
     docker::engine_answers().await?;
     let image = images::single_user().await?;
     let wish = Wish::default().env("HOLT__PROVIDER__WIKI__CLIENT_SECRET", SECRET);
     let mut hub = Hub::new(wish)?;
     let wiki = Wiki::start()?;
-    let sign_in = format!("{}/hub/oauth_callback", hub.url());
-    let act = format!("{}/hub/wiki/callback", hub.url());
+    let sign_in = format!("{}{signs_in}", hub.url());
+    let act = format!("{}{acts}", hub.url());
     let grants = ["basic", "editpage"];
     if protocol == "oauth1" {
         wiki.consumer(Consumer::oauth1(KEY, SECRET, &sign_in));
@@ -47,9 +57,9 @@ async fn apart(protocol: &str, broker: &str) -> Result<(Hub, Wiki)> {
     let secret = hub.scratch("edit-secret");
     std::fs::write(&secret, EDIT_SECRET)?;
     hub.configure(&format!(
-        "[broker]\nprovider = \"wiki\"\nclient_id = \"{EDIT_KEY}\"\nclient_secret_file = {secret:?}\nprotocol = \"{protocol}\"\n{broker}\n\
+        "[broker]\nprovider = \"wiki\"\nclient_id = \"{EDIT_KEY}\"\nclient_secret_file = {secret:?}\nprotocol = \"{protocol}\"\ncallback_path = \"{acts}\"\n{broker}\n\
          [docker]\nimage = \"{image}\"\n[access]\nallow_all = true\n\
-         [provider.wiki]\nlabel = \"Wikimedia\"\nprotocol = \"{protocol}\"\nclient_id = \"{KEY}\"\nindex_url = \"{}\"\n",
+         [provider.wiki]\nlabel = \"Wikimedia\"\ncallback_path = \"{signs_in}\"\nprotocol = \"{protocol}\"\nclient_id = \"{KEY}\"\nindex_url = \"{}\"\n",
         wiki.index_url()
     ))?;
     hub.up().await?;
@@ -112,6 +122,13 @@ async fn it_is_allowed_when_it_is_first_needed_and_taken_back() -> Result<()> {
             said.starts_with("403")
                 && said.contains("\"code\":\"needs_grant\"")
                 && said.contains(&format!("\"url\":\"{page}\"")),
+            "{protocol}: {said}"
+        );
+        let said = kernel
+            .run("try:\n    holt_broker.session().get(api)\nexcept holt_broker.Refused as error:\n    print(error)")
+            .await?;
+        ensure!(
+            said.starts_with("You have not allowed the hub") && said.trim().ends_with(&page),
             "{protocol}: {said}"
         );
         let said = run(&mut kernel, "pwb login").await?;
@@ -417,5 +434,27 @@ async fn a_key_in_the_environment_is_that_of_the_consumer_that_acts() -> Result<
         said.trim() == format!("{EDIT_KEY} {EDIT_SECRET} True"),
         "{said}"
     );
+    Ok(())
+}
+
+/// The consumer that people signed in by before acts from now on, where it was registered; signing in comes back elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_people_signed_in_by_before_acts_where_it_is_registered() -> Result<()> {
+    for protocol in ["oauth1", "oauth2"] {
+        let paths = ("/hub/oauth_callback/wiki", "/hub/oauth_callback");
+        let (hub, _wiki) = apart_at(protocol, "", paths).await?;
+        let person = Person::by_wiki(&hub, NAME).await.context(protocol)?;
+        let back = allowed_by(NAME, &begin(&person).await?).await?;
+        ensure!(back.starts_with("/hub/oauth_callback?"), "{protocol}");
+        says(person.open(&back).await?, 200, "Given just now")
+            .await
+            .context(protocol)?;
+        // Neither way back is good for the other.
+        let back = allowed_by(NAME, &begin(&person).await?).await?;
+        let elsewhere = back.replace("/hub/oauth_callback?", "/hub/oauth_callback/wiki?");
+        person.post("/hub/wiki/permission/withdraw", &[]).await?;
+        person.open(&elsewhere).await?;
+        ensure!(hub.rows().await?.count(ALLOWED).await? == 0, "{protocol}");
+    }
     Ok(())
 }

@@ -1,13 +1,15 @@
 //! Signing in by a provider: away, and back.
 
 use axum::extract::{OriginalUri, Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::super::HubState;
 use super::super::browser::{self, Browser};
 use super::super::error::Failure;
 use super::login::{destination, sign_in};
+use super::permission;
+use crate::broker::Broker;
 use crate::login::sign_in::{Registered, SignInError};
 use crate::metrics::LOGINS;
 use crate::secret;
@@ -63,8 +65,14 @@ pub(in crate::http) async fn back(
     State(state): State<HubState>,
     OriginalUri(uri): OriginalUri,
     browser: Browser,
+    headers: HeaderMap,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, Failure> {
+    // The consumer that acts may be the one that people signed in by before.
+    let acts = state.broker.as_ref().and_then(Broker::callback_path);
+    if acts == Some(uri.path()) {
+        return permission::back(State(state), browser, headers, Query(query)).await;
+    }
     let registered = state
         .sign_in
         .at_path(uri.path())
