@@ -140,7 +140,10 @@ fn told(account: &Account, writing: Writing) -> Members {
 }
 
 /// Who asks, with either kind of credential; nobody, without.
-fn asker(state: &mut State, request: &Request) -> Result<Option<u64>, (&'static str, String)> {
+pub(super) fn asker(
+    state: &mut State,
+    request: &Request,
+) -> Result<Option<u64>, (&'static str, String)> {
     let header = request.authorization().unwrap_or_default();
     if header.starts_with("OAuth ") {
         signed_user(state, request)
