@@ -57,8 +57,8 @@ class Refused(requests.RequestException, ValueError):
     needs_grant = None
 
 
-class NotReached(requests.ConnectionError):
-    """The hub, or the wiki, could not be reached for a while. Nothing was done: asking again is safe."""
+class NotReached(requests.ConnectTimeout):
+    """The hub, or the wiki, could not be reached for a while. Nothing was done: asking again is safe, and libraries that know that do."""
 
 
 class OutcomeUnknown(requests.RequestException, ValueError):
@@ -186,8 +186,7 @@ class Adapter(HTTPAdapter):
                     "The hub does not answer, so nothing was sent. If that lasts, look at the hub's page.", request=request
                 ) from error
             if not writes:
-                # Of the same kind, so that who asks again after such a one does.
-                raise type(error)(f"The hub's answer did not come ({reason(error)}).", request=request) from error
+                raise requests.ReadTimeout(f"The hub's answer did not come ({reason(error)}).", request=request) from error
             raise lost(error, request) from error
         outcome = response.headers.get("Holt-Outcome")
         if outcome is None:

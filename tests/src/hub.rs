@@ -397,6 +397,22 @@ impl Hub {
         Ok(pid)
     }
 
+    /// Lets a process of a role hang, as a machine that is overrun does.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn suspend(&self, role: &str) -> Result<()> {
+        Ok(kill_process(self.pid_of(role)?, Signal::STOP)?)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn resume(&self, role: &str) -> Result<()> {
+        Ok(kill_process(self.pid_of(role)?, Signal::CONT)?)
+    }
+
     /// `kill -9` of the supervisor alone.
     ///
     /// # Errors

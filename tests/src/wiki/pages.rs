@@ -112,38 +112,49 @@ fn query(state: &State, request: &Request, account: Option<&Account>) -> Value {
     if !titles.is_empty() {
         query.insert("pages".to_owned(), pages(state, &titles));
     }
-    let mut answer = json!({});
+    let mut next = None;
     if asked("list").iter().any(|list| list == "allpages") {
-        let (all, next) = all_pages(state, request);
-        query.insert("allpages".to_owned(), all);
-        if let Some(next) = next {
-            answer["continue"] = json!({ "apcontinue": next, "continue": "-||" });
-        }
+        let (all, after) = all_pages(state, request, "ap");
+        let all = all
+            .into_iter()
+            .map(|(id, title)| json!({ "pageid": id, "ns": 0, "title": title }));
+        query.insert("allpages".to_owned(), all.collect::<Vec<_>>().into());
+        next = after;
     }
-    if answer.get("continue").is_none() {
-        answer["batchcomplete"] = true.into();
+    if request.field("generator") == Some("allpages") {
+        let (all, after) = all_pages(state, request, "gap");
+        let titles: Vec<String> = all.into_iter().map(|(_, title)| title).collect();
+        query.insert("pages".to_owned(), pages(state, &titles));
+        next = after;
     }
-    answer["query"] = query.into();
+    let mut answer = json!({ "query": query });
+    match next {
+        Some((name, title)) => answer["continue"] = json!({ name: title, "continue": "-||" }),
+        None => answer["batchcomplete"] = true.into(),
+    }
     answer
 }
 
-/// So many titles as are asked for, from where the last answer ended; and where the next one begins.
-fn all_pages(state: &State, request: &Request) -> (Value, Option<String>) {
-    let limit = request
-        .field("aplimit")
-        .map_or(10, |limit| limit.parse().unwrap_or(500));
-    let from = request.field("apcontinue").unwrap_or_default();
-    let mut titles = state
-        .pages
-        .keys()
-        .enumerate()
-        .skip_while(|(_, title)| title.as_str() < from);
-    let some: Vec<Value> = titles
+/// So many titles as are asked for with their numbers, from where the last answer ended; and where the next one begins.
+fn all_pages(
+    state: &State,
+    request: &Request,
+    prefix: &str,
+) -> (Vec<(usize, String)>, Option<(String, String)>) {
+    let limit = request.field(&format!("{prefix}limit"));
+    let limit = limit.map_or(10, |limit| limit.parse().unwrap_or(500));
+    let continues = format!("{prefix}continue");
+    let from = request.field(&continues).unwrap_or_default();
+    let mut titles = state.pages.keys().cloned().zip(1..);
+    let mut titles = titles
+        .by_ref()
+        .skip_while(|(title, _)| title.as_str() < from);
+    let some = titles
         .by_ref()
         .take(limit)
-        .map(|(number, title)| json!({ "pageid": number + 1, "ns": 0, "title": title }))
+        .map(|(title, id)| (id, title))
         .collect();
-    (some.into(), titles.next().map(|(_, title)| title.clone()))
+    (some, titles.next().map(|(title, _)| (continues, title)))
 }
 
 fn userinfo(request: &Request, account: Option<&Account>) -> Value {

@@ -18,6 +18,15 @@ pub(super) fn receive(state: &mut State, request: &Request) -> Fate {
             state.revoke(&allowed.consumer, allowed.sub);
         }
     }
+    if let Trouble::Lags { seconds, .. } = trouble {
+        let most = request
+            .field("maxlag")
+            .and_then(|most| most.parse::<u32>().ok());
+        // Who does not ask about it is answered.
+        if most.is_none_or(|most| most >= seconds) {
+            return Fate::Answer(answer(state, request));
+        }
+    }
     trouble.happen(|| answer(state, request))
 }
 

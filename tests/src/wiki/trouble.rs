@@ -48,7 +48,7 @@ pub enum Trouble {
         /// Its code.
         code: String,
     },
-    /// 200 with the error `maxlag` and the headers that go with it: nothing is done.
+    /// 200 with the error `maxlag` and the headers that go with it, where the request says it takes less: nothing is done.
     Lags {
         /// By how much the slowest server is behind, in seconds.
         seconds: u32,

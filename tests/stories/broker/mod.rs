@@ -1,10 +1,15 @@
 //! Acting on wikis from a notebook: pywikibot and plain requests as the person who signed in, with nothing secret in the container.
 
 mod acts;
+mod clients;
+mod families;
 mod hostile;
 mod page;
+mod polite;
 mod secrets;
 mod unknown;
+mod uploads;
+mod wire;
 
 use std::time::Duration;
 
