@@ -317,9 +317,7 @@ def mount(session, marked=False):
     """Lets a session of `requests` go through the hub where it is for a known wiki; returns the session."""
     adapter = Adapter(marked)
     session.mount("https://", adapter)
-    for site in sites():
-        if not site["origin"].startswith("https://"):
-            session.mount(site["origin"] + "/", adapter)
+    session.mount("http://", adapter)
     return session
 
 

@@ -71,7 +71,9 @@ pub(super) fn answer(state: &mut State, request: &Request) -> Answer {
     match meta {
         Some("globaluserinfo") => global(state, request, writing),
         Some("userinfo")
-            if request.field("titles").or(request.field("list")).is_none()
+            if ["titles", "list", "generator"]
+                .iter()
+                .all(|name| request.field(name).is_none())
                 && !request
                     .field("uiprop")
                     .is_some_and(|wanted| wanted.contains("rights")) =>

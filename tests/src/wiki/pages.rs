@@ -352,7 +352,7 @@ fn module(path: &str) -> Value {
         ("query+tokens", _) => (
             "",
             "meta",
-            json!([{ "name": "type", "type": ["csrf", "watch", "patrol", "rollback"], "multi": "" }]),
+            json!([{ "name": "type", "type": ["createaccount", "csrf", "login", "patrol", "rollback", "userrights", "watch"], "multi": "" }]),
         ),
         ("query+siteinfo", _) => (
             "si",

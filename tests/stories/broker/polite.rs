@@ -38,11 +38,11 @@ async fn a_wiki_that_lags_is_waited_for_as_long_as_it_says() -> Result<()> {
     for (who, save) in [
         (
             "pywikibot",
-            "page.text = 'second'\npywikibot.config.maxlag = 4\ntimed(lambda: page.save(quiet=True))",
+            "page.text = 'second'\npywikibot.config.write_maxlag = 4\ntimed(lambda: page.save(quiet=True))",
         ),
         (
             "mwclient",
-            "timed(lambda: other.pages['Lagging'].edit('third', 'a summary'))",
+            "timed(lambda: other.pages['Lagging'].edit('third', 'a summary', maxlag=4))",
         ),
     ] {
         if who == "mwclient" {
