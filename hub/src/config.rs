@@ -35,6 +35,9 @@ pub use section::{
 };
 use written::{Written, whole_key};
 
+/// Where browsers come back that allowed the broker's own consumer to act.
+pub const PERMISSION_CALLBACK: &str = "/hub/wiki/callback";
+
 /// The name of the settings file.
 pub const FILE_NAME: &str = "holt.toml";
 

@@ -67,6 +67,9 @@ pub async fn run(
     let sign_in = Arc::new(providers::sign_in(settings)?);
     let revoke: Arc<dyn Revoke> = Arc::new(RoutesRevoke(routes.clone()));
     let broker = broker::broker(settings, &store, sign_in.clone(), revoke.clone(), &tasks)?;
+    if let Some(broker) = &broker {
+        broker.recall_sites().await?;
+    }
     let servers = Servers::new(Parts {
         store: store.clone(),
         spawner: spawner.clone(),
@@ -106,6 +109,7 @@ pub async fn run(
         tasks.spawn(replicas.run(stop.clone()));
     }
     if let Some(broker) = broker.clone() {
+        tasks.spawn(broker.clone().keep_sites(stop.clone()));
         tasks.spawn(broker.run(stop.clone()));
     }
     tasks.spawn(servers.clone().run(tasks.clone(), stop.clone()));

@@ -11,7 +11,7 @@ The session is one of `requests`, so it goes into other libraries too. What it a
 knows goes through the hub, which signs it; everything else goes its usual way, as nobody. pywikibot is set up by the image's
 `user-config.py`.
 
-What the hub does not send is `Refused`, with its words; `needs_grant` is where to allow what is missing, if that is why. Where hub or wiki
+What the hub does not send is `Refused`, with its words; where the person has to allow it first, `url` is the page to do so. Where hub or wiki
 are away for a minute it is `NotReached`: nothing was done. A request that may have been carried out is never sent twice: `OutcomeUnknown`
 says that the wiki gave no answer. Look there first.
 """
@@ -51,10 +51,11 @@ USUAL = "test.wikipedia.org"
 class Refused(requests.RequestException, ValueError):
     """The hub did not send the request; the text says why. Nothing was done.
 
-    `needs_grant` is the address of a page where the person allows what is missing, or `None` where that is not why.
+    `code` is the hub's word for the reason where it has one: `needs_grant` where the person has not allowed the hub to act on wikis. `url` is
+    the page where that is mended, or `None`.
     """
 
-    needs_grant = None
+    code = url = None
 
 
 class NotReached(requests.ConnectTimeout):
@@ -257,18 +258,15 @@ def words(response):
     if response.status_code >= 500 and response.status_code != 503 and response.headers.get("Holt-Outcome") is None:
         return "The hub ended while it worked on this. The wiki may have done what was asked: look there before you ask again."
     said = told(response)
-    text = str(said.get("message") or f"The hub answered {response.status_code}.")
-    grant = said.get("needs_grant")
-    if isinstance(grant, str) and grant not in text:
-        text = f"{text} Open {grant}"
-    return text
+    text, url = str(said.get("message") or f"The hub answered {response.status_code}."), said.get("url")
+    return f"{text} See {url}" if isinstance(url, str) and url not in text else text
 
 
 def refused(response, request):
     """The error for what the hub did not send."""
     error = Refused(words(response), request=request, response=response)
-    grant = told(response).get("needs_grant")
-    error.needs_grant = grant if isinstance(grant, str) else None
+    said = told(response)
+    error.code, error.url = said.get("code"), said.get("url")
     return error
 
 

@@ -22,13 +22,13 @@ async fn hub_of(protocol: &str, others: &str) -> Result<(Hub, Wiki)> {
 }
 
 /// A second process `holt hub` on the same data directory.
-struct Second {
+pub(super) struct Second {
     child: Child,
-    socket: PathBuf,
+    pub(super) socket: PathBuf,
 }
 
 impl Second {
-    async fn start(hub: &Hub) -> Result<Self> {
+    pub(super) async fn start(hub: &Hub) -> Result<Self> {
         let socket = hub.scratch("second.sock");
         let mut command = hub.command(&["hub", "--socket"])?;
         let log = std::fs::File::create(hub.scratch("second.err"))?;

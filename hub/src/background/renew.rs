@@ -130,7 +130,7 @@ async fn renew_one(
     row: AuthStateRow,
 ) -> Result<Outcome, StoreError> {
     let seal = &passes.sign_in.seal;
-    let owner = auth_state_owner(&row.issuer, &row.sub);
+    let owner = auth_state_owner(&row.issuer, &row.sub, &row.consumer);
     // Sealed by a key that is gone: its owner gets another when they sign in again, and is not thrown out for it.
     let Some(kept) = seal
         .open(&owner, &row.sealed)
@@ -147,10 +147,9 @@ async fn renew_one(
         Ok(Some(renewed)) => Some(seal.seal(&owner, &renewed.to_string())),
         _ => None,
     };
-    let account = (row.issuer.as_str(), row.sub.as_str());
     passes
         .store
-        .end_renewal(account, turn, renewed.as_ref())
+        .end_renewal(&row, turn, renewed.as_ref())
         .await?;
     match outcome {
         Ok(None) => Ok(Outcome::Left),
@@ -187,6 +186,7 @@ mod tests {
         let due = ["busy", "slow", "late"].map(|sub| AuthStateRow {
             issuer: String::new(),
             sub: sub.to_owned(),
+            consumer: String::new(),
             sealed: Sealed {
                 key_id: String::new(),
                 text: String::new(),

@@ -37,10 +37,10 @@ pub(super) async fn run(passes: Passes, stop: CancellationToken) {
 /// Goes through all that the newest key did not seal; returns how many it has sealed now.
 pub(super) async fn reseal(passes: &Passes) -> Result<usize, StoreError> {
     let seal = &passes.sign_in.seal;
-    let mut last = (String::new(), String::new());
+    let mut last = (String::new(), String::new(), String::new());
     let mut sealed = 0;
     loop {
-        let after = (last.0.as_str(), last.1.as_str());
+        let after = (last.0.as_str(), last.1.as_str(), last.2.as_str());
         let rows = passes
             .store
             .auth_states_not_under(seal.newest(), after, SOME)
@@ -48,9 +48,9 @@ pub(super) async fn reseal(passes: &Passes) -> Result<usize, StoreError> {
         let Some(end) = rows.last() else {
             return Ok(sealed);
         };
-        last = (end.issuer.clone(), end.sub.clone());
+        last = (end.issuer.clone(), end.sub.clone(), end.consumer.clone());
         for row in &rows {
-            let owner = auth_state_owner(&row.issuer, &row.sub);
+            let owner = auth_state_owner(&row.issuer, &row.sub, &row.consumer);
             if let Some(text) = seal.open(&owner, &row.sealed) {
                 passes
                     .store

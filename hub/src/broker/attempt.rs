@@ -29,7 +29,7 @@ impl Attempt<'_> {
     /// Sends it. A body that is at hand whole can be sent again, where that is safe.
     pub(super) async fn go(
         &self,
-        caller: &BrokerCaller,
+        caller: BrokerCaller,
         whole: Option<Bytes>,
         mut stream: Option<reqwest::Body>,
         turn: Turn,
@@ -37,7 +37,8 @@ impl Attempt<'_> {
     ) -> Result<Answer, BrokerError> {
         let inner = &self.broker.inner;
         let reads = matches!(self.method, Method::GET | Method::HEAD);
-        let mut credential = inner.credentials.of(caller.user_id, None).await?;
+        let user_id = caller.user_id;
+        let mut credential = inner.credentials.first(caller).await?;
         let mut is_repeated = false;
         loop {
             let body = match (&whole, stream.take()) {
@@ -50,10 +51,7 @@ impl Attempt<'_> {
             match self.once(&credential, body, entry).await {
                 // The wiki refuses a credential before it does anything.
                 Ok(response) if may_repeat && self.is_run_out(&response) => {
-                    credential = inner
-                        .credentials
-                        .of(caller.user_id, Some(&credential))
-                        .await?;
+                    credential = inner.credentials.of(user_id, Some(&credential)).await?;
                 }
                 Ok(response) => return Ok(answer(response, turn)),
                 Err(BrokerError::Unknown(_)) if may_repeat && reads => {}
@@ -79,8 +77,9 @@ impl Attempt<'_> {
         let mut value = HeaderValue::from_str(authorization.expose_secret())
             .map_err(|_| BrokerError::NoCredential)?;
         value.set_sensitive(true);
-        let mut request = reqwest::Request::new(self.method.clone(), self.target.url.clone());
-        *request.headers_mut() = self.headers.clone();
+        let dial = &inner.settings.dial;
+        let mut request = dial.request(self.method.clone(), &self.target.url);
+        request.headers_mut().extend(self.headers.clone());
         request.headers_mut().insert(AUTHORIZATION, value);
         *request.body_mut() = Some(body);
         entry.leaves();

@@ -2,6 +2,8 @@
 //!
 //! Who renews holds a turn in the row, so that neither two requests nor two hubs spend one refresh token; the others look at the row until
 //! it changed. Renewing is a task of its own: a notebook that hangs up half-way must not lose what the wiki gave for a spent token.
+//!
+//! Which row that is depends on the settings: what its owner gave at the sign-in, or what they allowed the broker's own consumer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +14,13 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::consent::Own;
 use super::refusal::BrokerError;
 use crate::access::{self, Revoke};
-use crate::login::provider::{LoginError, Outgoing};
-use crate::login::sign_in::{Registered, SignIn, auth_state_owner};
+use crate::login::provider::{LoginError, Outgoing, Provider};
+use crate::login::sign_in::{SignIn, auth_state_owner};
 use crate::store::auth_states::AuthStateRow;
+use crate::store::broker::BrokerCaller;
 use crate::store::{Store, StoreError};
 
 /// A credential that runs out so soon is renewed first.
@@ -35,6 +39,8 @@ pub(super) struct Credentials {
     pub(super) sign_in: Arc<SignIn>,
     pub(super) revoke: Arc<dyn Revoke>,
     pub(super) provider: Arc<str>,
+    /// The broker's own consumer there; `None`: the one that people sign in by acts.
+    pub(super) own: Option<Arc<Own>>,
     pub(super) tasks: TaskTracker,
 }
 
@@ -44,18 +50,45 @@ pub(super) struct Credential {
 }
 
 impl Credentials {
-    fn registered(&self) -> Result<&Registered, BrokerError> {
-        self.sign_in.named(&self.provider).ok_or_else(|| {
+    /// By whose consumer is acted.
+    fn acting(&self) -> Result<&Arc<dyn Provider>, BrokerError> {
+        if let Some(own) = &self.own {
+            return Ok(&own.registered.provider);
+        }
+        let named = self.sign_in.named(&self.provider).ok_or_else(|| {
             BrokerError::Provider(LoginError::Operator {
                 reason: "broker.provider names no provider".to_owned(),
             })
-        })
+        })?;
+        Ok(&named.provider)
     }
 
-    /// Whether a refusal may mean that a credential ran out.
+    /// The consumer's key in rows.
+    pub(super) fn consumer(&self) -> &str {
+        self.own.as_ref().map_or("", |own| &own.client_id)
+    }
+
+    /// Why there is nothing to act with.
+    fn nothing(&self) -> BrokerError {
+        match &self.own {
+            Some(_) => BrokerError::NeedsGrant,
+            None => BrokerError::NoCredential,
+        }
+    }
+
+    /// Whether a refusal may mean that a credential ran out, or was taken back: then the wiki is asked.
     pub(super) fn can_renew(&self) -> bool {
-        self.registered()
-            .is_ok_and(|registered| registered.provider.can_renew())
+        self.own.is_some() || self.acting().is_ok_and(|provider| provider.can_renew())
+    }
+
+    /// The credential that was read with the caller, or what is there in its place when it runs out.
+    pub(super) async fn first(&self, caller: BrokerCaller) -> Result<Credential, BrokerError> {
+        let row = caller.auth_state.ok_or_else(|| self.nothing())?;
+        let state = self.open(&row).ok_or_else(|| self.nothing())?;
+        if self.acting()?.runs_out(&state, MARGIN) {
+            return self.of(caller.user_id, None).await;
+        }
+        Ok(Credential { state })
     }
 
     /// The user's credential; not `refused`, if the wiki took that no more.
@@ -68,12 +101,12 @@ impl Credentials {
         loop {
             let row = self
                 .store
-                .auth_state_of(user_id, &self.provider)
+                .auth_state_of(user_id, &self.provider, self.consumer())
                 .await?
-                .ok_or(BrokerError::NoCredential)?;
-            let state = self.open(&row).ok_or(BrokerError::NoCredential)?;
+                .ok_or_else(|| self.nothing())?;
+            let state = self.open(&row).ok_or_else(|| self.nothing())?;
             let is_refused = refused.is_some_and(|refused| refused.state == state);
-            if !is_refused && !self.registered()?.provider.runs_out(&state, MARGIN) {
+            if !is_refused && !self.acting()?.runs_out(&state, MARGIN) {
                 return Ok(Credential { state });
             }
             if let Some(turn) = self.store.begin_renewal(&row, RENEWAL).await? {
@@ -81,9 +114,14 @@ impl Credentials {
                 let renewing = self
                     .tasks
                     .spawn(async move { this.renew(row, state, turn).await });
-                return renewing
+                let renewed = renewing
                     .await
-                    .map_err(|_| BrokerError::Away("it could not be renewed".to_owned()))?;
+                    .map_err(|_| BrokerError::Away("it could not be renewed".to_owned()))??;
+                if let Some(credential) = renewed {
+                    return Ok(credential);
+                }
+                // Its owner took it back, or gave another one: the row says which.
+                continue;
             }
             if begun.elapsed() > PATIENCE {
                 return Err(BrokerError::Away(
@@ -94,26 +132,30 @@ impl Credentials {
         }
     }
 
-    /// Has it renewed, and puts into the row what came of it.
+    /// Has it renewed, and puts into the row what came of it. `None`: the row changed meanwhile, and what came of it is worth nothing.
     async fn renew(
         &self,
         row: AuthStateRow,
         state: Value,
         turn: i64,
-    ) -> Result<Credential, BrokerError> {
-        let provider = self.registered()?.provider.clone();
-        let account = (row.issuer.as_str(), row.sub.as_str());
+    ) -> Result<Option<Credential>, BrokerError> {
+        let provider = self.acting()?.clone();
         match provider.renew(&state).await {
             Ok(None) => {
-                self.store.end_renewal(account, turn, None).await?;
-                Ok(Credential { state })
+                let is_ours = self.store.end_renewal(&row, turn, None).await?;
+                Ok(is_ours.then_some(Credential { state }))
             }
             Ok(Some(renewed)) => {
-                let owner = auth_state_owner(&row.issuer, &row.sub);
+                let owner = auth_state_owner(&row.issuer, &row.sub, &row.consumer);
                 let sealed = self.sign_in.seal.seal(&owner, &renewed.to_string());
-                self.store.end_renewal(account, turn, Some(&sealed)).await?;
+                let is_ours = self.store.end_renewal(&row, turn, Some(&sealed)).await?;
                 info!(provider = %self.provider, "A credential was renewed for a request");
-                Ok(Credential { state: renewed })
+                Ok(is_ours.then_some(Credential { state: renewed }))
+            }
+            Err(LoginError::Over) if self.own.is_some() => {
+                self.store.drop_allowed(&row).await?;
+                info!(provider = %self.provider, "A permission to act was taken back at the wiki");
+                Ok(None)
             }
             Err(LoginError::Over) => {
                 if let Some(ended) = self.store.drop_auth_state(&row, &self.provider).await? {
@@ -123,7 +165,7 @@ impl Credentials {
                 Err(BrokerError::NoCredential)
             }
             Err(error) => {
-                self.store.end_renewal(account, turn, None).await?;
+                self.store.end_renewal(&row, turn, None).await?;
                 warn!(provider = %self.provider, error = %crate::error_chain(&error), "A credential could not be renewed");
                 Err(error.into())
             }
@@ -135,19 +177,23 @@ impl Credentials {
         &self,
         user_id: i64,
     ) -> Result<Vec<(&'static str, SecretString)>, StoreError> {
-        let Some(row) = self.store.auth_state_of(user_id, &self.provider).await? else {
-            return Ok(Vec::new());
-        };
-        let state = self.open(&row);
-        let registered = self.sign_in.named(&self.provider);
-        Ok(match (state, registered) {
-            (Some(state), Some(registered)) => registered.provider.paws_environment(&state),
+        Ok(match (self.state_of(user_id).await?, self.acting()) {
+            (Some(state), Ok(provider)) => provider.paws_environment(&state),
             _ => Vec::new(),
         })
     }
 
+    /// What the user gave, opened.
+    pub(super) async fn state_of(&self, user_id: i64) -> Result<Option<Value>, StoreError> {
+        let row = self
+            .store
+            .auth_state_of(user_id, &self.provider, self.consumer())
+            .await?;
+        Ok(row.and_then(|row| self.open(&row)))
+    }
+
     fn open(&self, row: &AuthStateRow) -> Option<Value> {
-        let owner = auth_state_owner(&row.issuer, &row.sub);
+        let owner = auth_state_owner(&row.issuer, &row.sub, &row.consumer);
         let text = self.sign_in.seal.open(&owner, &row.sealed)?;
         serde_json::from_str(&text).ok()
     }
@@ -158,7 +204,6 @@ impl Credentials {
         credential: &Credential,
         request: &Outgoing<'_>,
     ) -> Result<SecretString, BrokerError> {
-        let provider = &self.registered()?.provider;
-        Ok(provider.authorize(&credential.state, request)?)
+        Ok(self.acting()?.authorize(&credential.state, request)?)
     }
 }

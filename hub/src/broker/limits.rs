@@ -1,6 +1,7 @@
 //! How much one user may ask at once, and how fast. Who is a little too fast waits; who is far too fast is told when to come again.
 //!
-//! Counted in this process: with two hubs a user may have twice as much, and no more.
+//! Counted in this process. A proxy sends all to one hub while that answers, so this is what a user has; where something spreads requests
+//! over several hubs, a user may have as much at each, and no more: a count in rows would cost every request a write.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

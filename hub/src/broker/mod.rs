@@ -13,9 +13,13 @@
 mod actions;
 mod attempt;
 mod body;
+mod consent;
 mod credentials;
 mod delivery;
+mod dial;
 mod limits;
+mod list;
+mod looks;
 mod refusal;
 mod request;
 mod sites;
@@ -24,7 +28,7 @@ pub(crate) mod tests;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -39,10 +43,15 @@ use tracing::{debug, info};
 use self::actions::{Actions, Entry};
 use self::attempt::Attempt;
 use self::body::Passing;
+pub use self::consent::{ConsentError, Own, Permission};
 use self::credentials::Credentials;
 pub use self::delivery::Given;
+pub use self::dial::Dial;
 pub use self::limits::Limits;
 use self::limits::{Turn, Turns};
+use self::list::List;
+pub use self::list::Matrix;
+use self::looks::Looks;
 pub use self::refusal::{Bad, BrokerError, Outcome};
 use self::request::BodyKind;
 pub use self::sites::{Site, Sites};
@@ -60,6 +69,8 @@ const FORM_BYTES: usize = 16 << 20;
 const FORMS_KIB: usize = 512 << 10;
 /// How long a form waits for memory.
 const FORMS_PATIENCE: Duration = Duration::from_secs(10);
+/// How long what was read about a launch may be gone by.
+pub(crate) const FRESH: Duration = Duration::from_millis(100);
 const CONNECT: Duration = Duration::from_secs(10);
 /// Shorter than wikis keep a resting connection, so that a request hardly ever meets one that ends.
 const RESTING: Duration = Duration::from_secs(4);
@@ -67,10 +78,20 @@ const RESTING: Duration = Duration::from_secs(4);
 /// What the broker goes by.
 #[derive(Debug, Clone)]
 pub struct BrokerSettings {
-    /// The provider whose consumer acts.
+    /// The provider whose people act, by its consumer or by another one there.
     pub provider: String,
+    /// What the provider is called.
+    pub label: String,
+    /// The page of the wiki where people take back what they allowed.
+    pub manage_url: String,
+    /// The wiki's names for what the consumer asks for, as far as the settings say.
+    pub asks_for: Vec<String>,
     /// Wikis that may be called.
-    pub sites: Sites,
+    pub sites: Vec<Site>,
+    /// Which wiki tells of more of them.
+    pub matrix: Option<Matrix>,
+    /// Where they are dialled, when it is not where their addresses say.
+    pub dial: Dial,
     /// `Name/version (contact)`.
     pub user_agent: String,
     /// What one user may do.
@@ -84,8 +105,11 @@ pub struct BrokerSettings {
 }
 
 /// A request as a notebook describes it.
-#[derive(Debug)]
 pub struct Asked<'a> {
+    /// What the launch shows.
+    pub token: &'a str,
+    /// Where it comes from, if that is known.
+    pub from: Option<IpAddr>,
     /// The method.
     pub method: &'a str,
     /// The whole address.
@@ -114,7 +138,9 @@ struct Inner {
     store: Store,
     settings: BrokerSettings,
     credentials: Credentials,
+    looks: Looks,
     client: reqwest::Client,
+    list: List,
     turns: Turns,
     forms: Semaphore,
     actions: Actions,
@@ -133,7 +159,7 @@ impl std::fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// Makes ready; nobody is asked anything. Renewals run on `tasks`.
+    /// Makes ready; nobody is asked anything. With a consumer of its own people must allow it first. Renewals run on `tasks`.
     ///
     /// # Errors
     /// [`LoginError::Operator`] when there can be no HTTP client.
@@ -142,6 +168,7 @@ impl Broker {
         sign_in: Arc<SignIn>,
         revoke: Arc<dyn Revoke>,
         settings: BrokerSettings,
+        own: Option<Own>,
         tasks: TaskTracker,
     ) -> Result<Self, LoginError> {
         let client = reqwest::Client::builder()
@@ -155,17 +182,21 @@ impl Broker {
                 reason: format!("no HTTP client can be made: {}", crate::error_chain(&error)),
             })?;
         let (actions, written) = Actions::new();
+        let provider: Arc<str> = Arc::from(settings.provider.as_str());
         let credentials = Credentials {
             store: store.clone(),
             sign_in,
             revoke,
-            provider: Arc::from(settings.provider.as_str()),
+            provider: Arc::clone(&provider),
+            own: own.map(Arc::new),
             tasks,
         };
         Ok(Self {
             inner: Arc::new(Inner {
+                looks: Looks::new(store.clone(), provider, credentials.consumer()),
                 store,
                 turns: Turns::new(settings.limits),
+                list: List::new(settings.sites.clone(), settings.matrix.clone()),
                 settings,
                 credentials,
                 client,
@@ -185,6 +216,31 @@ impl Broker {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         origin.clone_into(&mut met);
+    }
+
+    /// Takes over the list of wikis that was fetched last.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn recall_sites(&self) -> Result<(), StoreError> {
+        self.inner.list.recall(&self.inner.store).await?;
+        Ok(())
+    }
+
+    /// Fetches the list of wikis whenever it is due, until `stop`.
+    pub async fn keep_sites(self, stop: CancellationToken) {
+        let inner = &self.inner;
+        let settings = &inner.settings;
+        inner
+            .list
+            .keep(
+                &inner.store,
+                &inner.client,
+                &settings.dial,
+                &settings.user_agent,
+                stop,
+            )
+            .await;
     }
 
     /// Writes down what is sent, until `stop`. A second call does nothing.
@@ -234,7 +290,7 @@ impl Broker {
             return Ok(Given::default());
         }
         let url = format!("{met}/hub/api/broker");
-        let mut given = delivery::given(&url, &token, &name, &inner.settings.sites);
+        let mut given = delivery::given(&url, &token, &name, &inner.list.now());
         if inner.settings.paws_environment {
             let all = inner.credentials.paws_environment(server.user_id).await?;
             if !all.is_empty() {
@@ -262,8 +318,8 @@ impl Broker {
         }
         let caller = self
             .inner
-            .store
-            .broker_caller(&secret::hash(token))
+            .looks
+            .look(&secret::hash(token))
             .await?
             .ok_or(BrokerError::NoCaller)?;
         if !caller.address.is_unspecified() && address != Some(caller.address) {
@@ -279,21 +335,19 @@ impl Broker {
         Ok(caller)
     }
 
-    /// Sends a request as the caller's owner, and returns what the wiki answered, whatever it is.
+    /// Sends a request as the owner of the launch that asks, and returns what the wiki answered, whatever it is.
     ///
     /// # Errors
     /// [`BrokerError`], which says whether the wiki may have carried it out.
-    pub async fn send<B>(
-        &self,
-        caller: &BrokerCaller,
-        asked: Asked<'_>,
-        body: B,
-    ) -> Result<Answer, BrokerError>
+    pub async fn send<B>(&self, asked: Asked<'_>, body: B) -> Result<Answer, BrokerError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
-        let mut entry = self.inner.actions.begin(caller, asked.method);
-        match self.carry(caller, asked, body, &mut entry).await {
+        let looked = Instant::now();
+        let caller = self.caller(asked.token, asked.from).await?;
+        let launch = caller.launch.clone();
+        let mut entry = self.inner.actions.begin(&caller, asked.method);
+        match self.carry(caller, looked, asked, body, &mut entry).await {
             Ok(answer) => {
                 let code = answer.headers.get("mediawiki-api-error");
                 let code = code.and_then(|code| code.to_str().ok()).unwrap_or_default();
@@ -301,7 +355,7 @@ impl Broker {
                 Ok(answer)
             }
             Err(error) => {
-                debug!(launch.id = caller.launch, error = %crate::error_chain(&error), "A request to a wiki has no answer");
+                debug!(launch.id = launch, error = %crate::error_chain(&error), "A request to a wiki has no answer");
                 entry.failed(&error);
                 Err(error)
             }
@@ -324,7 +378,8 @@ impl Broker {
 
     async fn carry<B>(
         &self,
-        caller: &BrokerCaller,
+        mut caller: BrokerCaller,
+        looked: Instant,
         asked: Asked<'_>,
         mut body: B,
         entry: &mut Entry,
@@ -335,7 +390,7 @@ impl Broker {
         let settings = &self.inner.settings;
         // What is refused counts too: a flood of it is a flood.
         let turn = self.inner.turns.take(caller.user_id).await?;
-        let target = settings.sites.target(asked.url)?;
+        let target = self.inner.list.now().target(asked.url)?;
         entry.is_for(&target.host, "");
         let method = request::method(asked.method, &target.door)?;
         let headers = request::headers(asked.headers, &settings.user_agent, &caller.user)?;
@@ -386,6 +441,10 @@ impl Broker {
                 is_over,
             ))),
         };
+        if looked.elapsed() > FRESH {
+            // It waited for its turn or its body, and may not be wished any more.
+            caller = self.caller(asked.token, asked.from).await?;
+        }
         attempt.go(caller, whole, stream, turn, entry).await
     }
 }

@@ -69,6 +69,9 @@ pub enum BrokerError {
     /// There is nothing to act with: the owner has to sign in again.
     #[error("there is no permission of the wiki to act with")]
     NoCredential,
+    /// The owner has not allowed the hub to act for them, or took it back: they do so on the hub's page.
+    #[error("the owner has not allowed the hub to act on wikis for them")]
+    NeedsGrant,
     /// Too many of one user; seconds after which the next may come.
     #[error("too many requests to wikis")]
     TooMany(u64),
@@ -96,6 +99,7 @@ impl BrokerError {
             | Self::Halted
             | Self::Bad(_)
             | Self::NoCredential
+            | Self::NeedsGrant
             | Self::TooMany(_)
             | Self::Away(_)
             | Self::Provider(_)
@@ -110,6 +114,7 @@ impl BrokerError {
             Self::Halted => "halted",
             Self::Bad(_) => "refused",
             Self::NoCredential => "no-credential",
+            Self::NeedsGrant => "needs-grant",
             Self::TooMany(_) => "too-many",
             Self::Away(_) => "away",
             Self::Unknown(_) => "no-answer",

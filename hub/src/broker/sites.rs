@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::{Position, Url};
 
@@ -17,7 +17,7 @@ const API: &str = "/w/api.php";
 const REST: &str = "/w/rest.php";
 
 /// One wiki.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {
     /// Scheme, host and port.
     pub origin: String,
@@ -98,7 +98,7 @@ impl Sites {
     /// What is wrong with it, in words.
     pub fn read(text: &str) -> Result<Vec<Site>, String> {
         if text.trim_start().starts_with('{') {
-            return of_matrix(text);
+            return Self::of_matrix(text);
         }
         let lines = text
             .lines()
@@ -118,6 +118,19 @@ impl Sites {
                 .map(|site| (site.origin.clone(), site))
                 .collect(),
         }
+    }
+
+    /// The public wikis of a site matrix, closed ones too, since they can be read.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub(super) fn of_matrix(text: &str) -> Result<Vec<Site>, String> {
+        of_matrix(text)
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.by_origin.len()
     }
 
     /// In the order of their origins.

@@ -31,7 +31,7 @@ pub(crate) mod pretend {
     use serde_json::{Value, json};
     use tokio_util::task::TaskTracker;
 
-    use super::super::{Broker, BrokerSettings, Limits, Site, Sites};
+    use super::super::{Broker, BrokerSettings, Dial, Limits, Site};
     use super::NoRevoke;
     use crate::login::provider::{Begun, CameBack, LoginError, Outgoing, Person, Provider, Query};
     use crate::login::sign_in::{Registered, SignIn, auth_state_owner};
@@ -127,7 +127,9 @@ pub(crate) mod pretend {
             .await
             .expect("in memory");
         let state = json!({ "access_token": "old" }).to_string();
-        let sealed = sign_in.seal.seal(&auth_state_owner(ISSUER, "7"), &state);
+        let sealed = sign_in
+            .seal
+            .seal(&auth_state_owner(ISSUER, "7", ""), &state);
         store
             .keep_auth_state(ISSUER, "7", &sealed)
             .await
@@ -160,7 +162,12 @@ pub(crate) mod pretend {
     fn broker(store: &Store, sign_in: Arc<SignIn>) -> Broker {
         let settings = BrokerSettings {
             provider: PROVIDER.to_owned(),
-            sites: Sites::new([Site::parse("wiki.example").expect("a site")]),
+            label: PROVIDER.to_owned(),
+            manage_url: String::new(),
+            asks_for: Vec::new(),
+            sites: vec![Site::parse("wiki.example").expect("a site")],
+            matrix: None,
+            dial: Dial::default(),
             user_agent: "Holt/1 (https://hub.example)".to_owned(),
             limits: Limits {
                 per_second: 10,
@@ -176,10 +183,25 @@ pub(crate) mod pretend {
             sign_in,
             Arc::new(NoRevoke),
             settings,
+            None,
             TaskTracker::new(),
         )
         .expect("a client can be made")
     }
+}
+
+/// As two hubs have them where a consumer of the broker's own acts.
+fn two_hubs_apart(store: &Store, provider: &Arc<Pretend>, keys: &str) -> [Credentials; 2] {
+    two_hubs(store, provider, keys).map(|credentials| {
+        let registered = credentials.sign_in.providers[0].clone();
+        Credentials {
+            own: Some(Arc::new(Own {
+                client_id: "acts".to_owned(),
+                registered,
+            })),
+            ..credentials
+        }
+    })
 }
 
 /// As two hubs have them: one database, nothing else in common but the provider.
@@ -189,6 +211,7 @@ fn two_hubs(store: &Store, provider: &Arc<Pretend>, keys: &str) -> [Credentials;
         sign_in: sign_in(provider.clone(), keys),
         revoke: Arc::new(NoRevoke),
         provider: Arc::from(PROVIDER),
+        own: None,
         tasks: TaskTracker::new(),
     })
 }
@@ -264,7 +287,87 @@ async fn a_permission_that_was_taken_back_is_over_for_good() -> Result<(), Broke
         .store(true, std::sync::atomic::Ordering::SeqCst);
     let over = one.of(user, None).await;
     assert!(matches!(over, Err(BrokerError::NoCredential)));
-    let row: Option<AuthStateRow> = store.auth_state_of(user, PROVIDER).await?;
+    let row: Option<AuthStateRow> = store.auth_state_of(user, PROVIDER, "").await?;
     assert_eq!(row, None);
+    Ok(())
+}
+
+/// Lets a user allow the consumer that acts, in a session of their own, with a token that runs out at once.
+async fn allow(store: &Store, hub: &Credentials, user: i64) -> Result<(), BrokerError> {
+    use crate::login::sign_in::auth_state_owner;
+    use crate::store::auth_states::Allowed;
+    use crate::store::sessions::Origin;
+
+    let hour = Duration::from_secs(3600);
+    let (session, origin) = (secret::random_token(), Origin::default());
+    store
+        .create_session(user, &session, &session, hour, origin)
+        .await?;
+    let identity = store.identities_of(user).await?.remove(0);
+    let owner = auth_state_owner(&identity.issuer, &identity.sub, "acts");
+    let sealed = hub.sign_in.seal.seal(&owner, r#"{"access_token":"old"}"#);
+    let allowed = store
+        .allow_consumer(Allowed {
+            user_id: user,
+            session: &session,
+            issuer: &identity.issuer,
+            sub: &identity.sub,
+            consumer: "acts",
+            sealed: &sealed,
+        })
+        .await?;
+    assert!(allowed);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_withdrawn_while_it_is_renewed_is_used_by_nobody() -> Result<(), BrokerError> {
+    let store = Store::in_memory().await?;
+    let provider = Arc::new(Pretend::default());
+    let [one, other] = two_hubs_apart(&store, &provider, &secret::seal::Seal::new_key());
+    let user = person(&store, &one.sign_in, "Ada").await;
+    let needs =
+        |answer: &Result<Credential, BrokerError>| matches!(answer, Err(BrokerError::NeedsGrant));
+    assert!(needs(&one.of(user, None).await));
+    allow(&store, &one, user).await?;
+    let withdraw = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        store.withdraw_consumers(user).await
+    };
+    let (renewed, waited, withdrawn) =
+        tokio::join!(one.of(user, None), other.of(user, None), withdraw);
+    assert!(needs(&renewed) && needs(&waited) && withdrawn?);
+    assert!(store.auth_state_of(user, PROVIDER, "acts").await?.is_none());
+    // And given again meanwhile, the new one is used.
+    allow(&store, &one, user).await?;
+    let again = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        store.withdraw_consumers(user).await?;
+        allow(&store, &other, user).await
+    };
+    let (renewed, given) = tokio::join!(one.of(user, None), again);
+    given?;
+    assert_eq!(shown(&one, &renewed?), "\"new 3\"");
+    // What signing in gave was never touched.
+    assert!(store.auth_state_of(user, PROVIDER, "").await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_taken_back_at_the_wiki_signs_nobody_out() -> Result<(), BrokerError> {
+    let store = Store::in_memory().await?;
+    let provider = Arc::new(Pretend::default());
+    let [one, _] = two_hubs_apart(&store, &provider, &secret::seal::Seal::new_key());
+    let user = person(&store, &one.sign_in, "Ada").await;
+    allow(&store, &one, user).await?;
+    provider
+        .is_over
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(matches!(
+        one.of(user, None).await,
+        Err(BrokerError::NeedsGrant)
+    ));
+    assert_eq!(store.sessions_of(user).await?.len(), 1);
+    assert!(store.auth_state_of(user, PROVIDER, "").await?.is_some());
     Ok(())
 }

@@ -24,6 +24,7 @@ fn notes(settings: &Settings) -> Vec<String> {
     let mut notes: Vec<String> = settings.replica_note().into_iter().collect();
     notes.extend(settings.replica_file_note());
     notes.extend(settings.broker_note());
+    notes.extend(settings.broker_callback_note());
     notes.extend(settings.providers.iter().map(|(name, provider)| {
         format!(
             "[provider.{name}]: register the hub there with the callback {}{}",

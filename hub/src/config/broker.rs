@@ -1,15 +1,103 @@
 //! Rules between the settings of the broker and those of the provider whose consumer acts.
 
 use super::written::Written;
-use super::{Protocol, ProviderKind, Settings, refuse_in};
+use super::{
+    Callback, PERMISSION_CALLBACK, Protocol, ProviderKind, ProviderSettings, Settings, Signature,
+    refuse_in,
+};
 
 impl Settings {
     /// What an operator should know of the broker, though it is no mistake.
     #[must_use]
     pub fn broker_note(&self) -> Option<String> {
         let provider = self.broker.provider.as_ref()?;
-        self.broker.paws_environment.then(|| format!(
+        if !self.broker.paws_environment {
+            return None;
+        }
+        if self.broker.client_id.is_some() {
+            return Some("Note: broker.paws_environment is on. Every notebook of people who allowed it holds the secret of the consumer of [broker] and its owner's access token: whoever runs code in a notebook, or reads its environment, can act as the owner from anywhere until the owner withdraws it at the wiki, even after the server stopped, and can pass for this consumer at the wiki. Requests signed that way are neither bounded nor listed by the hub. Who signs in cannot be forged with it: that is the consumer of the provider.".to_owned());
+        }
+        Some(format!(
             "Note: broker.paws_environment is on. Every notebook holds the secret of the consumer of [provider.{provider}] and its owner's access token: whoever runs code in a notebook, or reads its environment, can act as the owner from anywhere until the owner withdraws it at the wiki, even after the server stopped; can pass for this hub at the wiki; and can forge who signs in, if another service believes statements made with this consumer. Requests signed that way are neither bounded nor listed by the hub."
+        ))
+    }
+
+    /// By which protocol is acted.
+    fn broker_protocol(&self, provider: &ProviderSettings) -> Protocol {
+        match self.broker.client_id {
+            Some(_) => self.broker.protocol,
+            None => provider.protocol,
+        }
+    }
+
+    /// The consumer that acts, where it is another than the provider's.
+    fn check_broker_client(&self, refuse: &mut impl FnMut(&'static str, String, &str)) {
+        let broker = &self.broker;
+        let has_secret = broker.client_secret_file.is_some() || broker.client_secret.is_some();
+        let Some(client_id) = &broker.client_id else {
+            if has_secret || broker.private_key_file.is_some() || !broker.scopes.is_empty() {
+                refuse(
+                    "client_id",
+                    "there is more of a consumer, and not its key".to_owned(),
+                    "Write the key of the consumer that acts, or take the other settings of it out",
+                );
+            }
+            return;
+        };
+        let Some(named) = &broker.provider else {
+            refuse(
+                "provider",
+                "there is a consumer, and nobody says at which wiki".to_owned(),
+                "Write the name of a [provider.<name>] of kind mediawiki",
+            );
+            return;
+        };
+        let provider = self.providers.iter().find(|(name, _)| name == named);
+        if provider.is_some_and(|(_, provider)| provider.client_id == *client_id) {
+            refuse(
+                "client_id",
+                format!("it is the consumer of [provider.{named}]"),
+                "Take it out, and that one acts; or register another with the grants that notebooks may use",
+            );
+        }
+        if broker.client_secret_file.is_some() && broker.client_secret.is_some() {
+            refuse(
+                "client_secret_file",
+                "the secret is given twice, here and by the environment".to_owned(),
+                "Take one away",
+            );
+        }
+        if broker.protocol == Protocol::Oauth1 && !has_secret {
+            refuse(
+                "client_secret_file",
+                "OAuth 1.0a needs the consumer's secret, with RSA-SHA1 too".to_owned(),
+                "Name a file with it, mode 0600",
+            );
+        }
+        let is_rsa = broker.protocol == Protocol::Oauth1 && broker.signature == Signature::RsaSha1;
+        if is_rsa != broker.private_key_file.is_some() {
+            refuse(
+                "private_key_file",
+                "a private key and signature = \"rsa-sha1\" with protocol = \"oauth1\" belong together".to_owned(),
+                "Set both or neither",
+            );
+        }
+        if broker.protocol == Protocol::Oauth2 && broker.callback == Callback::Sent {
+            refuse(
+                "callback",
+                "OAuth 2.0 always sends the whole address".to_owned(),
+                "Take it out",
+            );
+        }
+    }
+
+    /// Where the consumer that acts sends browsers back to, where it is another than the provider's.
+    #[must_use]
+    pub fn broker_callback_note(&self) -> Option<String> {
+        self.broker.client_id.as_ref()?;
+        Some(format!(
+            "[broker]: register its consumer at the wiki with the callback {}{PERMISSION_CALLBACK}, and with the grants that people's notebooks may use",
+            self.public_url()
         ))
     }
 
@@ -18,7 +106,9 @@ impl Settings {
         let mut refuse = |key: &'static str, reason: String, fix: &str| {
             refuse_in(written, ("broker", ""), key, reason, fix);
         };
-        let has_sites = !broker.sites.is_empty() || broker.sites_file.is_some();
+        let has_sites = !broker.sites.is_empty()
+            || broker.sites_file.is_some()
+            || broker.sites_matrix.is_some();
         match &broker.provider {
             None if has_sites => refuse(
                 "provider",
@@ -40,7 +130,8 @@ impl Settings {
                         "Write the name of one of your providers of kind mediawiki",
                     ),
                     Some((_, provider))
-                        if broker.paws_environment && provider.protocol != Protocol::Oauth1 =>
+                        if broker.paws_environment
+                            && self.broker_protocol(provider) != Protocol::Oauth1 =>
                     {
                         refuse(
                             "paws_environment",
@@ -51,6 +142,29 @@ impl Settings {
                     Some(_) => {}
                 }
             }
+        }
+        self.check_broker_client(&mut refuse);
+        let is_api = |url: &url::Url| {
+            url.scheme() == "https"
+                && url.path().ends_with("/api.php")
+                && url.query().is_none()
+                && url.fragment().is_none()
+                && url.username().is_empty()
+        };
+        if broker.sites_matrix.as_ref().is_some_and(|url| !is_api(url)) {
+            refuse(
+                "sites_matrix",
+                "it is no https address of an api.php, so who stands in for it could name any wiki"
+                    .to_owned(),
+                "Write it as the public calls it: \"https://meta.wikimedia.org/w/api.php\"",
+            );
+        }
+        if !(1..=90 * 24 * 3600).contains(&broker.sites_refresh.as_secs()) {
+            refuse(
+                "sites_refresh",
+                "a list that old, or asked for that often, serves nobody".to_owned(),
+                "Write from \"1s\" to \"90d\"; \"1d\" is usual",
+            );
         }
         for (key, number) in [
             ("requests_per_second", broker.requests_per_second),
@@ -125,6 +239,40 @@ mod tests {
             (
                 "provider = \"wiki\"\npaws_environment = true",
                 "broker.paws_environment",
+            ),
+            (
+                "provider = \"wiki\"\nscopes = [\"basic\"]",
+                "broker.client_id",
+            ),
+            ("provider = \"wiki\"\nclient_id = \"c\"", "broker.client_id"),
+            ("client_id = \"d\"", "broker.provider"),
+            (
+                "sites_matrix = \"https://wiki.example/w/api.php\"",
+                "broker.provider",
+            ),
+            (
+                "provider = \"wiki\"\nsites_matrix = \"http://wiki.example/w/api.php\"",
+                "broker.sites_matrix",
+            ),
+            (
+                "provider = \"wiki\"\nsites_matrix = \"https://wiki.example/\"",
+                "broker.sites_matrix",
+            ),
+            (
+                "provider = \"wiki\"\nsites_refresh = \"0s\"",
+                "broker.sites_refresh",
+            ),
+            (
+                "provider = \"wiki\"\nclient_id = \"d\"\nprotocol = \"oauth1\"",
+                "broker.client_secret_file",
+            ),
+            (
+                "provider = \"wiki\"\nclient_id = \"d\"\ncallback = \"url\"",
+                "broker.callback",
+            ),
+            (
+                "provider = \"wiki\"\nclient_id = \"d\"\nprivate_key_file = \"/k\"",
+                "broker.private_key_file",
             ),
         ] {
             assert_eq!(load(broker).expect_err(broker), [key], "{broker}");

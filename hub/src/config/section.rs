@@ -365,13 +365,35 @@ section! {
 section! {
     /// `[broker]`: requests to wikis on a person's behalf, from their notebooks.
     BrokerSettings = "broker" {
-        /// Whose consumer acts: the name of a `[provider.<name>]` of kind mediawiki. None is off. What people allow it at sign-in is what their notebooks can do.
+        /// Whose people act: the name of a `[provider.<name>]` of kind mediawiki. None is off. Where client_id is not set, its consumer acts, and what people allow it at sign-in is what their notebooks can do.
         provider: Option<String> = "",
-        /// Wikis that may be called: hosts, or addresses of `api.php`. Neither these nor `sites_file` is the provider's own wiki alone.
+        /// Another consumer at the same wiki, which acts, so that signing in allows nothing but to know who somebody is: its key, or the client's id. Each person allows it on the hub's page "Wiki requests" when it is first needed, and takes it back there. None: the provider's consumer acts.
+        client_id: Option<String> = "",
+        /// With client_id: a file with that client's secret alone.
+        client_secret_file: Option<PathBuf> = "",
+        /// With client_id: the secret itself, from the environment only.
+        client_secret: Option<Secret> = "",
+        /// With client_id: OAuth 1.0a or OAuth 2.0, as that consumer was registered.
+        protocol: Protocol = "oauth2",
+        /// With client_id and OAuth 1.0a: how requests are signed.
+        signature: Signature = "hmac-sha1",
+        /// With client_id and RSA-SHA1: a file with the private key, PEM.
+        private_key_file: Option<PathBuf> = "",
+        /// With client_id and OAuth 1.0a: whether the registered address is a whole one ("oob") or a prefix ("url"). It is public_url with /hub/wiki/callback.
+        callback: Callback = "oob",
+        /// With client_id: grants that are asked for with OAuth 2.0, and named on the page before people allow them; none is all that are registered.
+        scopes: Vec<String> = "[]",
+        /// Wikis that may be called: hosts, or addresses of `api.php`. Neither these nor `sites_file` is the provider's own wiki.
         sites: Vec<String> = "[]",
+        /// A wiki that knows of more of them: the address of its `api.php`, whose `action=sitematrix` is asked and kept. One line for all wikis of Wikimedia: `"https://meta.wikimedia.org/w/api.php"`.
+        sites_matrix: Option<Url> = "",
+        /// How often sites_matrix is asked. While it does not answer, what it said last goes on, over restarts too.
+        sites_refresh: Duration = "1d",
+        /// Origins that are dialled instead of wikis' own, by host, such as `["en.wikipedia.org=http://10.0.0.5:8080"]`; `*` is every other host. What is signed, and `Host`, stay the wiki's own.
+        connect_to: Vec<String> = "[]",
         /// A file with more of them: one a line, or what `api.php?action=sitematrix&format=json` of a wiki answers.
         sites_file: Option<PathBuf> = "",
-        /// Requests a second that one user may send for long; who is faster waits.
+        /// Requests a second that one user may send for long; who is faster waits. This and the next two are counted by each hub process: a proxy sends all to one hub while that answers, so they are what a user has; where something spreads requests over several hubs, a user may have as much at each.
         requests_per_second: u32 = "20",
         /// Requests that one user may send at once before that counts.
         burst: u32 = "100",

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::broker::ConsentError;
 use crate::login::local::LocalError;
 use crate::login::password::Busy;
 use crate::login::provider::LoginError;
@@ -33,6 +34,8 @@ pub(crate) struct Failure {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
     pub(crate) retry_after: Option<u64>,
+    /// A word for programs, where what they do depends on it.
+    pub(crate) code: Option<&'static str>,
     /// What to do about it: a label and a path of ours.
     pub(crate) advice: Option<(&'static str, String)>,
     pub(crate) cause: Option<Cause>,
@@ -44,6 +47,7 @@ impl Failure {
             status,
             message: message.into(),
             retry_after: None,
+            code: None,
             advice: None,
             cause: None,
         }
@@ -79,6 +83,13 @@ impl Failure {
         Self {
             retry_after: Some(2),
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, NOT_NOW)
+        }
+    }
+
+    pub(crate) fn called(self, code: &'static str) -> Self {
+        Self {
+            code: Some(code),
+            ..self
         }
     }
 
@@ -263,6 +274,61 @@ impl From<LoginError> for Failure {
             cause: Some(Arc::new(cause)),
             ..failure
         }
+    }
+}
+
+/// Not about a sign-in: who asked is signed in, and stays so.
+impl From<ConsentError> for Failure {
+    fn from(cause: ConsentError) -> Self {
+        let failure = match cause {
+            ConsentError::Store(cause) | ConsentError::Way(SignInError::Store(cause)) => {
+                return cause.into();
+            }
+            ConsentError::NotApart => Self::bad_request(
+                "On this hub the permission comes with signing in, so there is nothing to allow here.",
+            ),
+            ConsentError::TooMany(seconds) => Self {
+                retry_after: Some(seconds),
+                ..Self::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    format!(
+                        "You began this too often. Wait {} min.",
+                        seconds.div_ceil(60)
+                    ),
+                )
+            },
+            ConsentError::Other(name) => Self::forbidden(format!(
+                "You allowed it at the wiki as {name:?}, and here you are signed in with another account. Nothing was kept. Sign out at the wiki, sign in there with the account that you use here, and allow it again; as {name:?} you can take back there what you allowed.",
+            )),
+            ConsentError::SignedOut => Self::forbidden(
+                "You were signed out meanwhile, or your account is locked. Nothing was kept.",
+            ),
+            ConsentError::Way(SignInError::NotBegun | SignInError::Login(LoginError::Over)) => {
+                Self::bad_request(
+                    "This permission was begun in another browser or before you signed in, took longer than 20 minutes, or is finished already. Nothing was kept. Begin again on the page of wiki requests.",
+                )
+            }
+            ConsentError::Way(SignInError::Login(LoginError::Denied)) => Self::forbidden(
+                "It was not allowed at the wiki, so nothing was changed. You can try again.",
+            ),
+            ConsentError::Way(SignInError::Login(LoginError::Forged) | SignInError::Incomplete) => {
+                Self::forbidden(
+                    "What came back does not belong to what you began. Nothing was kept. Begin again on the page of wiki requests.",
+                )
+            }
+            ConsentError::Way(SignInError::Login(LoginError::Operator { reason })) => {
+                let cause = LoginError::Operator { reason };
+                Self {
+                    cause: Some(Arc::new(cause)),
+                    ..Self::new(
+                        StatusCode::BAD_GATEWAY,
+                        "The consumer that acts for people is not set up right. The people who run this hub have to mend that; it was written to the log.",
+                    )
+                }
+            }
+            ConsentError::Way(other) => other.into(),
+        };
+        failure.advise("Wiki requests", "/hub/wiki")
     }
 }
 

@@ -32,8 +32,26 @@ const API_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 #[derive(Debug, Clone)]
 pub(super) struct RequestId(pub(super) String);
 
+/// What is around every handler. One layer, since each costs a request a copy of all below it.
+pub(super) async fn around(
+    State(state): State<HubState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    // Outermost, so that all else is inside the request's span and its time.
+    observe(request, async |request| {
+        // Version and policies stand on every answer, failures included.
+        add_headers(&state, request, async |request| {
+            // Failures become a page or JSON here and nowhere else.
+            render_failures(&state, request, next).await
+        })
+        .await
+    })
+    .await
+}
+
 /// Gives the request its name and span, and counts it.
-pub(super) async fn observe(mut request: Request, next: Next) -> Response {
+async fn observe(mut request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     let id = request
         .headers()
         .get("x-request-id")
@@ -56,7 +74,7 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     // The path is not logged: links carry secrets in theirs.
     let span =
         tracing::info_span!("request", request.id = %id, http.method = method, http.route = %route);
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = next(request).instrument(span.clone()).await;
     let (status, took) = (response.status(), begun.elapsed());
     span.in_scope(|| {
         tracing::debug!(
@@ -89,13 +107,13 @@ fn known_method(method: &Method) -> &'static str {
 }
 
 /// The version and the policies, on every answer.
-pub(super) async fn add_headers(
-    State(state): State<HubState>,
+async fn add_headers(
+    state: &HubState,
     request: Request,
-    next: Next,
+    next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
-    let path = request.uri().path().to_owned();
-    let mut response = next.run(request).await;
+    let is_link = request.uri().path().starts_with("/hub/link/");
+    let mut response = next(request).await;
     let headers = response.headers_mut();
     if let Ok(version) = HeaderValue::from_str(&state.settings.announce_version) {
         headers.insert("x-jupyterhub-version", version);
@@ -123,7 +141,7 @@ pub(super) async fn add_headers(
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
-    if path.starts_with("/hub/link/") {
+    if is_link {
         headers.insert(
             header::REFERRER_POLICY,
             HeaderValue::from_static("no-referrer"),
@@ -133,11 +151,7 @@ pub(super) async fn add_headers(
 }
 
 /// Gives failures their form: JSON for programs, a page for people.
-pub(super) async fn render_failures(
-    State(state): State<HubState>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn render_failures(state: &HubState, request: Request, next: Next) -> Response {
     let json = wants_json(request.uri().path(), &request);
     let head = request.method() == Method::HEAD;
     let id = request
@@ -159,8 +173,15 @@ pub(super) async fn render_failures(
     }
     let (mut parts, _) = response.into_parts();
     let body = if json {
-        let body =
+        let mut body =
             serde_json::json!({ "status": failure.status.as_u16(), "message": failure.message });
+        if let Some(code) = failure.code {
+            body["code"] = code.into();
+            body["url"] = match &failure.advice {
+                Some((_, path)) => state.settings.full(path).into(),
+                None => serde_json::Value::Null,
+            };
+        }
         parts.headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
@@ -171,7 +192,7 @@ pub(super) async fn render_failures(
             header::CONTENT_TYPE,
             HeaderValue::from_static("text/html; charset=utf-8"),
         );
-        pages::error_page(&state, &failure, &id)
+        pages::error_page(state, &failure, &id)
     };
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(

@@ -40,9 +40,12 @@ use crate::store::{Store, StoreError};
 /// The largest body of a request: our forms and JSON are far smaller.
 const BODY_BYTES: usize = 256 << 10;
 
-/// What handlers share. Cheap to clone.
+/// What handlers share. Cheap to clone: every request does, several times.
 #[derive(Clone)]
-pub struct HubState {
+pub struct HubState(Arc<Shared>);
+
+/// The parts themselves.
+pub struct Shared {
     pub(crate) store: Store,
     pub(crate) servers: Arc<dyn ServerDoor>,
     pub(crate) settings: Arc<HttpSettings>,
@@ -53,6 +56,14 @@ pub struct HubState {
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(crate) xsrf: Xsrf,
     pub(crate) stop: CancellationToken,
+}
+
+impl std::ops::Deref for HubState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 impl HubState {
@@ -78,7 +89,7 @@ impl HubState {
         let key = store
             .keep_setting("xsrf_key", &secret::random_token())
             .await?;
-        Ok(Self {
+        Ok(Self(Arc::new(Shared {
             xsrf: Xsrf::new(&key),
             store,
             servers,
@@ -89,7 +100,7 @@ impl HubState {
             broker,
             metrics,
             stop,
-        })
+        })))
     }
 }
 
@@ -112,11 +123,6 @@ pub fn router(state: HubState) -> Router {
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(
             layers::answer_panic,
         ))
-        // Failures become a page or JSON here and nowhere else.
-        .layer(from_fn_with_state(state.clone(), layers::render_failures))
-        // Version and policies stand on every answer, failures included.
-        .layer(from_fn_with_state(state.clone(), layers::add_headers))
-        // Outermost, so that all of the above is inside the request's span and its time.
-        .layer(from_fn(layers::observe))
+        .layer(from_fn_with_state(state.clone(), layers::around))
         .with_state(state)
 }

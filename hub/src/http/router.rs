@@ -8,8 +8,8 @@ use super::api::{
     activity, broker, hub, oauth, progress, replicas as replicas_api, servers, tokens, users,
 };
 use super::pages::{
-    admin, admin_users, assets, errors, health, home, link, login, not_running, password, provider,
-    replicas, sessions, spawn, visit, welcome, wiki,
+    admin, admin_users, assets, errors, health, home, link, login, not_running, password,
+    permission, provider, replicas, sessions, spawn, visit, welcome, wiki,
 };
 
 pub(super) fn routes() -> Router<HubState> {
@@ -43,6 +43,9 @@ fn pages() -> Router<HubState> {
         .route("/hub/replicas", get(replicas::show))
         .route("/hub/replicas/statements/{id}/stop", post(replicas::stop))
         .route("/hub/wiki", get(wiki::show))
+        .route("/hub/wiki/permission", post(permission::ask))
+        .route("/hub/wiki/permission/withdraw", post(permission::withdraw))
+        .route("/hub/wiki/callback", get(permission::back))
         .route("/hub/wiki/{launch}/stop", post(wiki::stop))
         .route("/hub/wiki/{launch}/allow", post(wiki::allow))
         .route("/hub/link/{token}", get(link::open).post(link::submit))

@@ -7,8 +7,8 @@ use tokio_util::task::TaskTracker;
 
 use super::providers;
 use crate::access::Revoke;
-use crate::broker::{Broker, BrokerSettings, Limits, Site, Sites};
-use crate::config::Settings;
+use crate::broker::{Broker, BrokerSettings, Dial, Limits, Matrix, Own, Site, Sites};
+use crate::config::{PERMISSION_CALLBACK, ProviderSettings, Settings};
 use crate::login::sign_in::SignIn;
 use crate::store::Store;
 
@@ -26,13 +26,31 @@ pub(super) fn broker(
     revoke: Arc<dyn Revoke>,
     tasks: &TaskTracker,
 ) -> anyhow::Result<Option<Broker>> {
-    let Some(provider) = settings.broker.provider.clone() else {
+    let Some((name, provider)) = provider(settings) else {
         return Ok(None);
     };
     let broker = &settings.broker;
+    let own = own(settings)?;
+    let asked = match &own {
+        Some(_) => &broker.scopes,
+        None => &provider.scopes,
+    };
     let settings = BrokerSettings {
-        provider,
-        sites: Sites::new(sites(settings)?),
+        provider: name.to_owned(),
+        label: provider.label.clone().unwrap_or_else(|| name.to_owned()),
+        manage_url: provider
+            .index_url
+            .as_ref()
+            .map_or_else(String::new, |index| {
+                format!("{index}?title=Special:OAuthManageMyGrants")
+            }),
+        asks_for: asked.clone(),
+        sites: sites(settings)?,
+        matrix: broker.sites_matrix.clone().map(|api| Matrix {
+            api,
+            every: broker.sites_refresh,
+        }),
+        dial: dial(settings)?,
         user_agent: providers::user_agent(settings),
         limits: Limits {
             per_second: broker.requests_per_second,
@@ -48,20 +66,64 @@ pub(super) fn broker(
         sign_in,
         revoke,
         settings,
+        own,
         tasks.clone(),
     )?))
 }
 
 /// What is wrong with the list of wikis, for `holt check`.
 pub(super) fn mistakes(settings: &Settings) -> Vec<String> {
-    match &settings.broker.provider {
-        Some(_) => sites(settings)
-            .err()
-            .map(|error| format!("{error:#}"))
-            .into_iter()
-            .collect(),
-        None => Vec::new(),
+    if settings.broker.provider.is_none() {
+        return Vec::new();
     }
+    let errors = [
+        sites(settings).err(),
+        dial(settings).err(),
+        own(settings).err(),
+    ];
+    let errors = errors.into_iter().flatten();
+    errors.map(|error| format!("{error:#}")).collect()
+}
+
+/// The provider whose people act.
+fn provider(settings: &Settings) -> Option<(&str, &ProviderSettings)> {
+    let named = settings.broker.provider.as_ref()?;
+    let found = settings.providers.iter().find(|(name, _)| name == named)?;
+    Some((named, &found.1))
+}
+
+/// The consumer that acts, where it is not the provider's own: at the same wiki, registered apart.
+fn own(settings: &Settings) -> anyhow::Result<Option<Own>> {
+    let broker = &settings.broker;
+    let (Some(client_id), Some((name, provider))) = (&broker.client_id, provider(settings)) else {
+        return Ok(None);
+    };
+    let apart = ProviderSettings {
+        client_id: client_id.clone(),
+        client_secret: broker.client_secret.clone(),
+        client_secret_file: broker.client_secret_file.clone(),
+        protocol: broker.protocol,
+        signature: broker.signature,
+        private_key_file: broker.private_key_file.clone(),
+        callback: broker.callback,
+        callback_path: PERMISSION_CALLBACK.to_owned(),
+        scopes: broker.scopes.clone(),
+        ..provider.clone()
+    };
+    // A name that no section can have.
+    let registered =
+        providers::registered(settings, &format!("{name}/broker"), &apart).context("[broker]")?;
+    Ok(Some(Own {
+        client_id: client_id.clone(),
+        registered,
+    }))
+}
+
+/// Where wikis are dialled.
+fn dial(settings: &Settings) -> anyhow::Result<Dial> {
+    Dial::parse(&settings.broker.connect_to)
+        .map_err(anyhow::Error::msg)
+        .context("broker.connect_to")
 }
 
 /// Wikis that may be called: those of the list and of the file, or the provider's own.
@@ -83,10 +145,7 @@ fn sites(settings: &Settings) -> anyhow::Result<Vec<Site>> {
         sites.extend(read().with_context(|| format!("broker.sites_file: {}", path.display()))?);
     }
     if sites.is_empty() {
-        let own = settings
-            .providers
-            .iter()
-            .find(|(name, _)| Some(name) == broker.provider.as_ref())
+        let own = provider(settings)
             .and_then(|(_, provider)| provider.index_url.as_ref())
             .and_then(|index| index.join("api.php").ok())
             .context("broker.sites: there is no wiki")?;

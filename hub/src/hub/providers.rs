@@ -70,7 +70,8 @@ pub(crate) fn mistakes(settings: &Settings) -> Vec<String> {
     providers.chain(keys).collect()
 }
 
-fn registered(
+/// A provider as one section declares it. Reads the files that hold its secrets.
+pub(super) fn registered(
     settings: &Settings,
     name: &str,
     provider: &ProviderSettings,

@@ -150,6 +150,20 @@ impl SignIn {
             return Err(SignInError::TooMany(seconds));
         }
         store.count_try(&[key], WINDOW).await?;
+        self.set_out(store, registered, browser, next).await
+    }
+
+    /// Sends a browser to a provider, with what is kept until it is back.
+    ///
+    /// # Errors
+    /// [`SignInError`].
+    pub async fn set_out(
+        &self,
+        store: &Store,
+        registered: &Registered,
+        browser: &str,
+        next: Option<String>,
+    ) -> Result<String, SignInError> {
         let begun = registered
             .provider
             .begin(&self.callback(registered))
@@ -180,6 +194,25 @@ impl SignIn {
         browser: &str,
         query: &Query,
     ) -> Result<Welcome, SignInError> {
+        let (person, next) = self.come_back(store, registered, browser, query).await?;
+        let is_confirmed = self.check_standing(store, registered, &person).await?;
+        let user = self
+            .welcome(store, registered, &person, is_confirmed)
+            .await?;
+        Ok(Welcome { user, next })
+    }
+
+    /// Who came back from a provider with this query, and where they wanted to go.
+    ///
+    /// # Errors
+    /// [`SignInError`]. What was begun is over then, unless it was another browser's.
+    pub async fn come_back(
+        &self,
+        store: &Store,
+        registered: &Registered,
+        browser: &str,
+        query: &Query,
+    ) -> Result<(Person, Option<String>), SignInError> {
         let handle = match registered.provider.came_back(query) {
             CameBack::With { handle } => handle,
             CameBack::Denied { handle, error } => {
@@ -207,14 +240,7 @@ impl SignIn {
             .provider
             .finish(&self.callback(registered), &kept, query)
             .await?;
-        let is_confirmed = self.check_standing(store, registered, &person).await?;
-        let user = self
-            .welcome(store, registered, &person, is_confirmed)
-            .await?;
-        Ok(Welcome {
-            user,
-            next: pending.next,
-        })
+        Ok((person, pending.next))
     }
 
     /// Keeps out accounts that are locked or hidden. While the provider cannot be asked, its last good answer holds for a while: `false`
@@ -279,7 +305,7 @@ impl SignIn {
             })
             .await?;
         let sealed = self.seal.seal(
-            &auth_state_owner(&person.issuer, &person.sub),
+            &auth_state_owner(&person.issuer, &person.sub, ""),
             &person.auth_state.to_string(),
         );
         store
@@ -324,10 +350,13 @@ fn pending_owner(provider: &str, handle: &str) -> String {
     format!("pending\0{provider}\0{handle}")
 }
 
-/// What a sealed auth state is bound to.
+/// What a sealed auth state is bound to: an account, and the consumer it was given to; the empty one is that of signing in.
 #[must_use]
-pub fn auth_state_owner(issuer: &str, sub: &str) -> String {
-    format!("auth state\0{issuer}\0{sub}")
+pub fn auth_state_owner(issuer: &str, sub: &str, consumer: &str) -> String {
+    match consumer {
+        "" => format!("auth state\0{issuer}\0{sub}"),
+        _ => format!("auth state\0{issuer}\0{sub}\0{consumer}"),
+    }
 }
 
 /// Names for somebody whom a provider calls `name`, best first. The name itself comes first, byte for byte; what cannot be a name here

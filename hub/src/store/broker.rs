@@ -2,12 +2,13 @@
 //!
 //! **Invariant:** a token is never here, only its hash; of a request there is what was asked for, never what was in it.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use sqlx::{Sqlite, Transaction};
 
-use super::auth_states::AuthStateRow;
+use super::auth_states::{AuthStateRow, Selected};
 use super::launches::Lease;
 use super::sessions::millis;
 use super::{Store, StoreError, now};
@@ -32,6 +33,8 @@ pub struct BrokerCaller {
     pub address: IpAddr,
     /// Its owner wants nothing sent.
     pub halted: bool,
+    /// What the provider gave its owner, if the account there stands well.
+    pub auth_state: Option<AuthStateRow>,
 }
 
 /// A running launch that may send requests, as its owner sees it.
@@ -70,6 +73,66 @@ pub struct WikiAction {
     pub status: i64,
     /// The wiki's own word for an error, or ours; empty where there was none.
     pub code: String,
+}
+
+impl WikiAction {
+    /// Its columns in order.
+    fn row(&self) -> serde_json::Value {
+        serde_json::json!([
+            self.user_id,
+            self.launch,
+            self.server,
+            self.site,
+            self.method,
+            self.module,
+            self.at,
+            self.took,
+            self.outcome,
+            self.status,
+            self.code
+        ])
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct CallerRow {
+    hash: String,
+    launch: String,
+    user_id: i64,
+    user: String,
+    server: String,
+    address: String,
+    halted: bool,
+    issuer: Option<String>,
+    sub: Option<String>,
+    consumer: Option<String>,
+    key_id: Option<String>,
+    sealed: Option<String>,
+}
+
+impl CallerRow {
+    fn read(self) -> Result<BrokerCaller, StoreError> {
+        let auth_state = self
+            .issuer
+            .zip(self.sub)
+            .zip(self.consumer)
+            .zip(self.key_id.zip(self.sealed))
+            .map(|(((issuer, sub), consumer), (key_id, text))| {
+                AuthStateRow::from((issuer, sub, consumer, key_id, text))
+            });
+        Ok(BrokerCaller {
+            launch: self.launch,
+            user_id: self.user_id,
+            user: self.user,
+            server: self.server,
+            address: self
+                .address
+                .parse()
+                .map_err(|_| StoreError::Corrupt("broker_grants.address"))?,
+            halted: self.halted,
+            auth_state,
+        })
+    }
 }
 
 /// The launch runs: from here on its token works, from there alone. Nothing where it has none.
@@ -124,36 +187,41 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Whose token this is. Nobody's from the moment in which the launch is wished to end, whoever wishes it.
+    /// Whose tokens these are, by their hashes. Nobody's from the moment in which the launch is wished to end, whoever wishes it. All are
+    /// looked up in one statement, with what they gave a consumer at a provider.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn broker_caller(&self, hash: &str) -> Result<Option<BrokerCaller>, StoreError> {
-        let row: Option<(String, i64, String, String, String, bool)> = sqlx::query_as(
-            "SELECT g.launch, u.id, u.name, s.name, g.address, g.halted IS NOT NULL
-               FROM broker_grants g JOIN launches l ON l.id = g.launch JOIN servers s ON s.id = l.server_id JOIN users u ON u.id = s.user_id
-              WHERE g.hash = ? AND g.address IS NOT NULL AND l.phase IN ('waiting', 'ready') AND s.wanted = 'running' AND s.launch = l.id
-                AND (s.ending IS NULL OR s.ending <> l.id) AND u.deleted IS NULL",
+    pub async fn broker_callers(
+        &self,
+        hashes: &[String],
+        provider: &str,
+        consumer: &str,
+    ) -> Result<HashMap<String, BrokerCaller>, StoreError> {
+        let asked = serde_json::Value::from(hashes).to_string();
+        let rows: Vec<CallerRow> = sqlx::query_as(
+            "SELECT g.hash, g.launch, u.id AS user_id, u.name AS user, s.name AS server, g.address, g.halted IS NOT NULL AS halted,
+                    a.issuer, a.sub, a.consumer, a.key_id, a.sealed
+               FROM json_each(?) asked JOIN broker_grants g ON g.hash = asked.value
+               JOIN launches l ON l.id = g.launch JOIN servers s ON s.id = l.server_id JOIN users u ON u.id = s.user_id
+               LEFT JOIN identities i ON i.user_id = u.id AND i.provider = ? AND i.standing = 'good'
+               LEFT JOIN auth_states a ON a.issuer = i.issuer AND a.sub = i.sub AND a.consumer = ?
+              WHERE g.address IS NOT NULL AND l.phase IN ('waiting', 'ready') AND s.wanted = 'running' AND s.launch = l.id
+                AND (s.ending IS NULL OR s.ending <> l.id) AND u.deleted IS NULL
+              ORDER BY a.updated",
         )
-        .bind(hash)
-        .fetch_optional(self.pool())
+        .bind(asked)
+        .bind(provider)
+        .bind(consumer)
+        .fetch_all(self.pool())
         .await?;
-        row.map(|(launch, user_id, user, server, address, halted)| {
-            Ok(BrokerCaller {
-                launch,
-                user_id,
-                user,
-                server,
-                address: address
-                    .parse()
-                    .map_err(|_| StoreError::Corrupt("broker_grants.address"))?,
-                halted,
-            })
-        })
-        .transpose()
+        rows.into_iter()
+            .map(|row| Ok((row.hash.clone(), row.read()?)))
+            // Of several accounts the one that signed in last stands.
+            .collect()
     }
 
-    /// What a provider gave a user, if the account there stands well.
+    /// What a user gave a consumer at a provider, if the account there stands well; the empty consumer is the one they sign in by.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -161,13 +229,15 @@ impl Store {
         &self,
         user_id: i64,
         provider: &str,
+        consumer: &str,
     ) -> Result<Option<AuthStateRow>, StoreError> {
-        let row: Option<(String, String, String, String)> = sqlx::query_as(
-            "SELECT a.issuer, a.sub, a.key_id, a.sealed FROM auth_states a JOIN identities i ON i.issuer = a.issuer AND i.sub = a.sub
-              WHERE i.user_id = ? AND i.provider = ? AND i.standing = 'good' ORDER BY a.updated DESC LIMIT 1",
+        let row: Option<Selected> = sqlx::query_as(
+            "SELECT a.issuer, a.sub, a.consumer, a.key_id, a.sealed FROM auth_states a JOIN identities i ON i.issuer = a.issuer AND i.sub = a.sub
+              WHERE i.user_id = ? AND i.provider = ? AND a.consumer = ? AND i.standing = 'good' ORDER BY a.updated DESC LIMIT 1",
         )
         .bind(user_id)
         .bind(provider)
+        .bind(consumer)
         .fetch_optional(self.pool())
         .await?;
         Ok(row.map(AuthStateRow::from))
@@ -186,40 +256,43 @@ impl Store {
         Ok(sqlx::query_scalar(concat!(
             "UPDATE auth_states SET renewing = ",
             now!(),
-            " + ? WHERE issuer = ? AND sub = ? AND sealed = ? AND renewing <= ",
+            " + ? WHERE issuer = ? AND sub = ? AND consumer = ? AND sealed = ? AND renewing <= ",
             now!(),
             " RETURNING renewing"
         ))
         .bind(millis(most))
         .bind(&row.issuer)
         .bind(&row.sub)
+        .bind(&row.consumer)
         .bind(&row.sealed.text)
         .fetch_optional(self.pool())
         .await?)
     }
 
-    /// Gives the turn back, with what came of it; nothing when the turn was over: its owner has signed in again, or somebody else took it.
+    /// Gives the turn back, with what came of it. `false`, and nothing is kept: the turn was over, since its owner gave another one or took
+    /// it back, or somebody else took the turn.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn end_renewal(
         &self,
-        (issuer, sub): (&str, &str),
+        row: &AuthStateRow,
         turn: i64,
         renewed: Option<&Sealed>,
-    ) -> Result<(), StoreError> {
-        sqlx::query(
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query(
             "UPDATE auth_states SET renewing = 0, key_id = COALESCE(?4, key_id), sealed = COALESCE(?5, sealed)
-              WHERE issuer = ?1 AND sub = ?2 AND renewing = ?3",
+              WHERE issuer = ?1 AND sub = ?2 AND renewing = ?3 AND consumer = ?6",
         )
-        .bind(issuer)
-        .bind(sub)
+        .bind(&row.issuer)
+        .bind(&row.sub)
         .bind(turn)
         .bind(renewed.map(|sealed| &sealed.key_id))
         .bind(renewed.map(|sealed| &sealed.text))
+        .bind(&row.consumer)
         .execute(self.pool())
         .await?;
-        Ok(())
+        Ok(done.rows_affected() > 0)
     }
 
     /// What an account of the user at a provider is called there.
@@ -232,7 +305,7 @@ impl Store {
         provider: &str,
     ) -> Result<Option<String>, StoreError> {
         Ok(sqlx::query_scalar(
-            "SELECT i.name FROM identities i JOIN auth_states a ON a.issuer = i.issuer AND a.sub = i.sub
+            "SELECT i.name FROM identities i JOIN auth_states a ON a.issuer = i.issuer AND a.sub = i.sub AND a.consumer = ''
               WHERE i.user_id = ? AND i.provider = ? ORDER BY a.updated DESC LIMIT 1",
         )
         .bind(user_id)
@@ -286,30 +359,19 @@ impl Store {
     /// When the database does not answer; nothing is written then.
     pub async fn add_wiki_actions(&self, actions: &[WikiAction]) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        let mut users: Vec<i64> = Vec::new();
-        for action in actions {
-            // A user who was deleted meanwhile has no actions.
-            sqlx::query(
-                "INSERT INTO wiki_actions (user_id, launch, server, site, method, module, at, took, outcome, status, code)
-                      SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 WHERE EXISTS (SELECT 1 FROM users WHERE id = ?1)",
-            )
-            .bind(action.user_id)
-            .bind(&action.launch)
-            .bind(&action.server)
-            .bind(&action.site)
-            .bind(&action.method)
-            .bind(&action.module)
-            .bind(action.at)
-            .bind(action.took)
-            .bind(&action.outcome)
-            .bind(action.status)
-            .bind(&action.code)
-            .execute(&mut *tx)
-            .await?;
-            if !users.contains(&action.user_id) {
-                users.push(action.user_id);
-            }
-        }
+        let mut users: Vec<i64> = actions.iter().map(|action| action.user_id).collect();
+        users.sort_unstable();
+        users.dedup();
+        let rows: Vec<serde_json::Value> = actions.iter().map(WikiAction::row).collect();
+        // A user who was deleted meanwhile has no actions.
+        sqlx::query(
+            "INSERT INTO wiki_actions (user_id, launch, server, site, method, module, at, took, outcome, status, code)
+                  SELECT u.id, row ->> 1, row ->> 2, row ->> 3, row ->> 4, row ->> 5, row ->> 6, row ->> 7, row ->> 8, row ->> 9, row ->> 10
+                    FROM (SELECT key AS place, value AS row FROM json_each(?)) JOIN users u ON u.id = row ->> 0 ORDER BY place",
+        )
+        .bind(serde_json::Value::from(rows).to_string())
+        .execute(&mut *tx)
+        .await?;
         for user_id in users {
             sqlx::query(
                 "DELETE FROM wiki_actions WHERE user_id = ?1 AND id <= (SELECT id FROM wiki_actions WHERE user_id = ?1

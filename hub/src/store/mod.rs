@@ -108,6 +108,8 @@ impl Store {
         };
         let pool = SqlitePoolOptions::new()
             .max_connections(8)
+            // A file does not go away; asking it each time would cost more than most statements do.
+            .test_before_acquire(false)
             // Longer than a statement waits, so that a lock of another program is told as what it is.
             .acquire_timeout(BUSY_TIMEOUT + Duration::from_secs(2))
             .after_release(|connection, _| Box::pin(is_clean(connection)))

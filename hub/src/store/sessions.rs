@@ -184,8 +184,8 @@ impl Store {
         Ok(ended)
     }
 
-    /// Ends every session of a user, with the tokens and codes that came of them, and wishes that none of their servers runs: what a
-    /// stranger may have left running there ends too.
+    /// Ends every session of a user, with the tokens and codes that came of them, wishes that none of their servers runs, and forgets what
+    /// providers gave for them: what a stranger may have left running, or allowed, ends too. Signing in gives it anew.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -199,6 +199,12 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         super::servers::want_stopped_of(&mut tx, user_id).await?;
+        sqlx::query(
+            "DELETE FROM auth_states WHERE (issuer, sub) IN (SELECT issuer, sub FROM identities WHERE user_id = ?)",
+        )
+        .bind(user_id)
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(ended)
     }

@@ -230,7 +230,7 @@ async fn a_person_arrives_and_goes_where_they_wanted() -> Tried {
         .await?;
     let kept = kept.ok_or("no auth state")?;
     assert!(!kept.text.contains("secret"));
-    let owner = crate::login::sign_in::auth_state_owner("https://wiki.example", "7");
+    let owner = crate::login::sign_in::auth_state_owner("https://wiki.example", "7", "");
     let text = world.sign_in.seal.open(&owner, &kept).ok_or("not opened")?;
     assert!(text.contains("a-very-secret-token"));
     Ok(())

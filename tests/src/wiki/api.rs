@@ -158,6 +158,17 @@ pub(super) fn asker(
     }
 }
 
+/// The key of the application that sends a request; empty without a good credential.
+pub(super) fn application(state: &State, request: &Request) -> String {
+    match request.authorization() {
+        Some(header) if header.starts_with("OAuth ") => Signed::of(request)
+            .get("oauth_consumer_key")
+            .unwrap_or_default()
+            .to_owned(),
+        _ => bearer(state, request).map_or_else(|_| String::new(), |known| known.client.clone()),
+    }
+}
+
 fn own(state: &State, request: &Request, writing: Writing, sub: Option<u64>) -> Answer {
     let Some(account) = sub.and_then(|sub| state.accounts.get(&sub)) else {
         let anonymous = vec![

@@ -30,6 +30,7 @@ mod uploads;
 mod visitor;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -164,6 +165,14 @@ impl Wiki {
         lock(&self.state).canonical = Some(origin.to_owned());
     }
 
+    /// Its site matrix (`action=sitematrix`) names these origins, each a wiki for everybody, or with a flag such as `private`.
+    pub fn set_matrix(&self, wikis: &[(&str, Option<&str>)]) {
+        let wikis = wikis
+            .iter()
+            .map(|(origin, flag)| ((*origin).to_owned(), flag.map(str::to_owned)));
+        lock(&self.state).matrix = wikis.collect();
+    }
+
     /// The wiki's clock stands at this second since 1970.
     pub fn set_clock(&self, moment: i64) {
         lock(&self.state).clock = Clock::At(moment);
@@ -190,6 +199,11 @@ impl Wiki {
     /// What cannot be written.
     pub fn set_read_only(&self, read_only: ReadOnly) {
         lock(&self.state).read_only = read_only;
+    }
+
+    /// How long it thinks before each answer.
+    pub fn set_pause(&self, pause: Duration) {
+        lock(&self.state).pause = pause;
     }
 
     /// How long access tokens of OAuth 2.0 hold.

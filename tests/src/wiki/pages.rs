@@ -33,6 +33,8 @@ pub struct Edit {
     pub summary: String,
     /// Who did it.
     pub user: String,
+    /// By which application; empty without a credential.
+    pub consumer: String,
     /// How the program called itself.
     pub user_agent: String,
 }
@@ -42,12 +44,30 @@ pub(super) fn answer(state: &mut State, request: &Request, sub: Option<u64>) -> 
     let account = sub.and_then(|sub| state.accounts.get(&sub)).cloned();
     let value = match request.field("action").unwrap_or("help") {
         "query" => query(state, request, account.as_ref()),
+        "sitematrix" => sitematrix(state),
         "paraminfo" => json!({ "paraminfo": { "modules": modules(request) } }),
         "edit" => return edit(state, request, account.as_ref()),
         "upload" => return upload(state, request, account.as_ref()),
         _ => return error("badvalue", "Unrecognized value for parameter \"action\"."),
     };
     said(&value)
+}
+
+/// The first is the only one of its language, the others are special, as the real one parts them.
+fn sitematrix(state: &State) -> Value {
+    let told = |(origin, flag): &(String, Option<String>)| {
+        let mut site =
+            json!({ "url": origin, "dbname": "x", "code": "wiki", "sitename": "A wiki" });
+        if let Some(flag) = flag {
+            site[flag.as_str()] = "".into();
+        }
+        site
+    };
+    let mut all: Vec<Value> = state.matrix.iter().map(told).collect();
+    let specials = all.split_off(all.len().min(1));
+    json!({ "sitematrix": {
+        "count": state.matrix.len(), "0": { "code": "aa", "name": "Qafar af", "site": all, "dir": "ltr" }, "specials": specials,
+    } })
 }
 
 pub(super) fn said(value: &Value) -> Answer {
@@ -277,6 +297,7 @@ fn edit(state: &mut State, request: &Request, account: Option<&Account>) -> Answ
         text: request.field("text").unwrap_or_default().to_owned(),
         summary: request.field("summary").unwrap_or_default().to_owned(),
         user: account.name,
+        consumer: super::api::application(state, request),
         user_agent: request.seen().user_agent,
     };
     let title = edit.title.clone();

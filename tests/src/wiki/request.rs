@@ -1,11 +1,11 @@
 //! A request as MediaWiki sees it: path, title, query, form, cookies.
 //!
-//! **Invariant:** what is remembered of requests ([`Seen`]) holds no query, no header but the user agent, and no body.
+//! **Invariant:** what is remembered of requests ([`Seen`]) holds no query, no header but the user agent and the host, and no body.
 
 use std::net::IpAddr;
 
 use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderName, USER_AGENT};
 
 use super::php::{decode, pairs};
 
@@ -37,6 +37,8 @@ pub struct Seen {
     pub what: String,
     /// How the client names itself; empty where it does not.
     pub user_agent: String,
+    /// The host it is asked as.
+    pub host: String,
 }
 
 impl Request {
@@ -146,6 +148,7 @@ impl Request {
             path: self.path.clone(),
             what: self.what(),
             user_agent: self.header(USER_AGENT).to_owned(),
+            host: self.header(HOST).to_owned(),
         }
     }
 

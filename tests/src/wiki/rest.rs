@@ -74,6 +74,7 @@ fn save(
         text,
         summary: field("comment").unwrap_or_default(),
         user: account.name.clone(),
+        consumer: super::api::application(state, request),
         user_agent: request.seen().user_agent,
     };
     let answer = told(if is_there { 200 } else { 201 }, &edit);

@@ -189,7 +189,13 @@ async fn respond(
         &body,
         peer.ip(),
     );
-    let fate = receive(&mut lock(&state), &request);
+    let (fate, pause) = {
+        let mut state = lock(&state);
+        (receive(&mut state, &request), state.pause)
+    };
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
     let (answer, is_cut) = match fate {
         Fate::Answer(answer) => (answer, false),
         Fate::Cut(answer) => (answer, true),

@@ -141,7 +141,10 @@ impl Signed {
             Refusal::protocol("Missing nonce parameter. The parameter is required")
         })?;
         let now = state.now();
-        state.nonces.retain(|_, until| *until >= now);
+        if state.swept != now {
+            state.swept = now;
+            state.nonces.retain(|_, until| *until >= now);
+        }
         let key = (
             consumer.key.clone(),
             token.map(|token| token.key.clone()).unwrap_or_default(),
@@ -151,7 +154,8 @@ impl Signed {
             .get("oauth_timestamp")
             .and_then(|stamp| stamp.parse::<i64>().ok())
             .unwrap_or(now);
-        if state.nonces.insert(key, stamp + WINDOW).is_some() {
+        let known = state.nonces.insert(key, stamp + WINDOW);
+        if known.is_some_and(|until| until >= now) {
             return Err(Refusal::protocol(&format!("Nonce already used: {nonce}")));
         }
         Ok(())

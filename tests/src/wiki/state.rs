@@ -1,7 +1,7 @@
 //! All that the wiki knows, and its clock. One value behind one lock, so that a test may change anything between two requests.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::RngExt as _;
 
@@ -28,6 +28,7 @@ pub(super) struct State {
     pub(super) read_only: ReadOnly,
     pub(super) central_auth: bool,
     pub(super) demands_user_agent: bool,
+    pub(super) pause: Duration,
     pub(super) access_token_seconds: i64,
     pub(super) refresh_token_seconds: i64,
     pub(super) accounts: BTreeMap<u64, Account>,
@@ -36,6 +37,8 @@ pub(super) struct State {
     pub(super) request_tokens: HashMap<String, RequestToken>,
     /// By consumer, token and nonce: until when.
     pub(super) nonces: HashMap<(String, String, String), i64>,
+    /// When nonces were last forgotten.
+    pub(super) swept: i64,
     pub(super) codes: HashMap<String, Code>,
     pub(super) bearers: HashMap<String, Bearer>,
     pub(super) refreshes: HashMap<String, Refresh>,
@@ -53,6 +56,8 @@ pub(super) struct State {
     pub(super) uploads: Vec<Upload>,
     /// Files that were uploaded and are not published.
     pub(super) stash: Stash,
+    /// Origins that its site matrix names, each with a flag of a wiki that is not for everybody, or none.
+    pub(super) matrix: Vec<(String, Option<String>)>,
 }
 
 /// Whose ways the wiki has, where releases differ.
@@ -175,6 +180,7 @@ impl State {
             read_only: ReadOnly::No,
             central_auth: true,
             demands_user_agent: false,
+            pause: Duration::ZERO,
             access_token_seconds: 3600,
             refresh_token_seconds: 30 * 86400,
             accounts: BTreeMap::new(),
@@ -182,6 +188,7 @@ impl State {
             acceptances: Vec::new(),
             request_tokens: HashMap::new(),
             nonces: HashMap::new(),
+            swept: 0,
             codes: HashMap::new(),
             bearers: HashMap::new(),
             refreshes: HashMap::new(),
@@ -195,6 +202,7 @@ impl State {
             edits: Vec::new(),
             uploads: Vec::new(),
             stash: Stash::new(),
+            matrix: Vec::new(),
         }
     }
 

@@ -5,8 +5,10 @@ use anyhow::{Result, ensure};
 use holt_tests::docker;
 use holt_tests::hub::Hub;
 use holt_tests::kernel::Kernel;
+use holt_tests::person::Person;
 use holt_tests::wiki::{Often, Place, Trouble};
 
+use super::grant::apart;
 use super::{NAME, SOON, acting, container};
 use crate::wiki::KEY;
 
@@ -142,7 +144,7 @@ const EVERYBODY: &str = "import holt_broker, traceback, mwclient, mwapi, pywikib
         try:\n        \
             print('answered', do())\n    \
         except Exception as error:\n        \
-            print(traceback.format_exception_only(error)[-1].strip(), '|', getattr(error, 'needs_grant', None))\n\
+            print(traceback.format_exception_only(error)[-1].strip(), '|', getattr(error, 'code', None))\n\
     def everybody():\n    \
         session = holt_broker.session()\n    \
         said(lambda: session.get(api, params={'action': 'query', 'meta': 'userinfo', 'format': 'json'}).status_code)\n    \
@@ -150,27 +152,46 @@ const EVERYBODY: &str = "import holt_broker, traceback, mwclient, mwapi, pywikib
         said(lambda: holt_broker.mwapi().get(action='query', meta='userinfo')['query'])\n    \
         said(lambda: pywikibot.Site().simple_request(action='query', meta='userinfo').submit()['query'])\n";
 
+/// Checks that each library raised an error of its own kind with these words in it.
+fn in_words(said: &str, words: &str) -> Result<()> {
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains(" | ")).collect();
+    ensure!(
+        lines.len() == 4 && lines.iter().all(|line| line.contains(words)),
+        "not {words:?}: {said}"
+    );
+    for (line, kind) in lines.iter().zip([
+        "holt_broker.Refused",
+        "holt_broker.Refused",
+        "mwapi.errors.RequestError",
+        "pywikibot.exceptions.FatalServerError",
+    ]) {
+        ensure!(line.starts_with(kind), "not {kind}: {line}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_not_allowed_it_yet_is_told_where_by_every_library() -> Result<()> {
+    let (hub, _wiki) = apart("oauth2", "scopes = [\"basic\", \"editpage\"]").await?;
+    let person = Person::by_wiki(&hub, NAME).await?;
+    person.start("").await?;
+    let mut kernel = Kernel::started(&person, "").await?;
+    kernel.run(EVERYBODY).await?;
+    let said = kernel.run("everybody()").await?;
+    in_words(
+        &said,
+        "You have not allowed the hub to act on wikis for you",
+    )?;
+    in_words(&said, &format!("{}/hub/wiki", hub.url()))?;
+    ensure!(said.matches("| needs_grant").count() == 2, "{said}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_hub_does_not_send_is_told_in_words_by_every_library() -> Result<()> {
     let (hub, wiki, person) = acting("oauth2", "").await?;
     let mut kernel = Kernel::started(&person, "").await?;
     kernel.run(EVERYBODY).await?;
-    let in_words = |said: &str, words: &str| -> Result<()> {
-        let lines: Vec<&str> = said.lines().filter(|line| line.contains(" | ")).collect();
-        ensure!(
-            lines.len() == 4 && lines.iter().all(|line| line.contains(words)),
-            "not {words:?}: {said}"
-        );
-        for (line, kind) in lines.iter().zip([
-            "holt_broker.Refused",
-            "holt_broker.Refused",
-            "mwapi.errors.RequestError",
-            "pywikibot.exceptions.FatalServerError",
-        ]) {
-            ensure!(line.starts_with(kind), "not {kind}: {line}");
-        }
-        Ok(())
-    };
     let said = kernel.run("everybody()").await?;
     ensure!(said.matches("answered").count() == 4, "{said}");
     // Stopped by its owner.

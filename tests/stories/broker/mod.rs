@@ -3,10 +3,13 @@
 mod acts;
 mod clients;
 mod families;
+mod grant;
 mod hostile;
 mod page;
 mod polite;
+mod requests;
 mod secrets;
+mod sites;
 mod unknown;
 mod uploads;
 mod wire;

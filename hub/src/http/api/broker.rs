@@ -33,7 +33,7 @@ pub(in crate::http) async fn send(State(state): State<HubState>, request: Reques
     };
     match pass(broker, request).await {
         Ok(response) => response,
-        Err(error) => refuse(error),
+        Err(error) => refuse(&state, error),
     }
 }
 
@@ -114,14 +114,15 @@ async fn pass(broker: &Broker, request: Request) -> Result<Response, BrokerError
     let token = text(headers, "authorization")
         .and_then(|value| value.strip_prefix("Bearer "))
         .ok_or(BrokerError::NoCaller)?;
-    let caller = broker.caller(token, address(headers)).await?;
     let asked = Asked {
+        token,
+        from: address(headers),
         method: text(headers, "holt-method").ok_or(BrokerError::Bad(Bad::Method))?,
         url: text(headers, "holt-url").ok_or(BrokerError::Bad(Bad::Address("none is given")))?,
         headers,
     };
     let is_head = asked.method == "HEAD";
-    let mut answer = broker.send(&caller, asked, body).await?;
+    let mut answer = broker.send(asked, body).await?;
     if is_head {
         // The length of what does not come: this answer is one to a POST.
         answer.headers.remove(header::CONTENT_LENGTH);
@@ -154,9 +155,9 @@ fn say(response: &mut Response, outcome: Outcome) {
     response.headers_mut().insert(OUTCOME_HEADER, word);
 }
 
-fn refuse(error: BrokerError) -> Response {
+fn refuse(state: &HubState, error: BrokerError) -> Response {
     let outcome = error.outcome();
-    let mut response = failure(error).into_response();
+    let mut response = failure(state, error).into_response();
     if response.status() == StatusCode::TOO_MANY_REQUESTS
         || response.status() == StatusCode::SERVICE_UNAVAILABLE
     {
@@ -169,7 +170,7 @@ fn refuse(error: BrokerError) -> Response {
     response
 }
 
-fn failure(error: BrokerError) -> Failure {
+fn failure(state: &HubState, error: BrokerError) -> Failure {
     match error {
         BrokerError::NoCaller => Failure::forbidden(
             "This token sends nothing to wikis: its server is ending, or it is shown from elsewhere.",
@@ -184,6 +185,12 @@ fn failure(error: BrokerError) -> Failure {
         BrokerError::NoCredential => Failure::forbidden(
             "The hub has no permission of the wiki to act for you: sign in at the hub again, with the wiki, and allow it there.",
         ),
+        BrokerError::NeedsGrant => Failure::forbidden(format!(
+            "You have not allowed the hub to act on wikis for you, or took it back. Allow it here, and try again: {}",
+            state.settings.full("/hub/wiki")
+        ))
+        .called("needs_grant")
+        .advise("Allow it", "/hub/wiki"),
         BrokerError::TooMany(seconds) => Failure {
             retry_after: Some(seconds),
             ..Failure::new(

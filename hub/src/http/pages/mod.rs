@@ -11,6 +11,7 @@ pub(super) mod login;
 pub(super) mod mounts;
 pub(super) mod not_running;
 pub(super) mod password;
+pub(super) mod permission;
 pub(super) mod provider;
 pub(super) mod replicas;
 pub(super) mod sessions;

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use super::super::HubState;
 use super::super::browser::{SignedIn, SignedPosted};
 use super::super::error::Failure;
+use super::permission::{self, Card};
 use super::{Frame, ago, page};
 use crate::store::broker::{BrokerLaunch, WikiAction};
 
@@ -19,6 +20,7 @@ const SHOWN: u32 = 100;
 struct WikiPage {
     frame: Frame,
     is_on: bool,
+    card: Option<Card>,
     launches: Vec<BrokerLaunch>,
     lines: Vec<Line>,
 }
@@ -44,6 +46,10 @@ pub(in crate::http) async fn show(
     let template = WikiPage {
         frame: Frame::of(&state, &who.browser),
         is_on: state.broker.is_some(),
+        card: match &state.broker {
+            Some(broker) => Some(permission::card(broker, who.user.id, now).await?),
+            None => None,
+        },
         launches: state.store.broker_launches(who.user.id).await?,
         lines: actions
             .into_iter()

@@ -1,10 +1,21 @@
 //! What starts give to reach wikis, and what ends it: at once, in the transaction that wishes it.
 
 use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::{poll, stream};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::world::World;
 use super::*;
-use crate::broker::BrokerError;
+use crate::broker::{Asked, BrokerError, FRESH};
 
 /// A world in which somebody who signed in by a wiki has a server; their number, their token, and where it works.
 async fn started() -> (World, i64, String, IpAddr) {
@@ -86,6 +97,60 @@ async fn a_lock_and_a_sign_out_everywhere_end_it_in_that_moment() {
     assert!(is_nobodys(
         &world.wikis.broker.caller(&token, Some(address)).await
     ));
+}
+
+#[tokio::test]
+async fn many_who_ask_at_once_are_each_told_their_own() {
+    let (world, _, token, address) = started().await;
+    let broker = &world.wikis.broker;
+    let wrong = "x".repeat(token.len());
+    let mut first = Box::pin(broker.caller(&token, Some(address)));
+    assert!(poll!(&mut first).is_pending());
+    let asked = (0..40).map(|number| {
+        let wrong = &wrong;
+        let token = &token;
+        async move {
+            if number % 2 == 0 {
+                let caller = broker.caller(token, Some(address)).await;
+                caller.is_ok_and(|caller| caller.user == "Ada")
+            } else {
+                is_nobodys(&broker.caller(wrong, Some(address)).await)
+            }
+        }
+    });
+    let mut all = Box::pin(join_all(asked));
+    assert!(poll!(&mut all).is_pending());
+    // It gives up while it looks for all: they look themselves.
+    drop(first);
+    let all = timeout(Duration::from_secs(10), all).await.unwrap();
+    assert!(all.into_iter().all(|right| right));
+}
+
+#[tokio::test]
+async fn what_comes_slowly_is_not_sent_after_its_launch_was_stopped() {
+    let (world, user, token, address) = started().await;
+    let (finish, finished) = oneshot::channel::<()>();
+    let words = async move {
+        finished.await.unwrap();
+        Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from_static(b"action=edit")))
+    };
+    let body = StreamBody::new(Box::pin(stream::once(words)));
+    let mut headers = HeaderMap::new();
+    let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+    headers.insert(CONTENT_TYPE, form);
+    let asked = Asked {
+        token: &token,
+        from: Some(address),
+        method: "POST",
+        url: "https://wiki.example/w/api.php",
+        headers: &headers,
+    };
+    let mut sent = Box::pin(world.wikis.broker.send(asked, body));
+    assert!(timeout(FRESH * 2, &mut sent).await.is_err());
+    *world.spawner.down.lock().unwrap() = true;
+    world.servers.stop(user, "").await.unwrap();
+    finish.send(()).unwrap();
+    assert!(is_nobodys(&sent.await));
 }
 
 #[tokio::test]
