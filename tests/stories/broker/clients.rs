@@ -118,7 +118,7 @@ async fn requests_mwclient_and_mwapi_are_signed_in_by_one_line() -> Result<()> {
         ensure!(
             uploads
                 == [
-                    ("By_requests.png".to_owned(), 9, 1),
+                    ("By_requests.png".to_owned(), 8, 1),
                     ("By_mwclient.png".to_owned(), 6, 1),
                     ("Large.png".to_owned(), 256 * 10240, 3),
                     ("By_mwapi.png".to_owned(), 5, 1),

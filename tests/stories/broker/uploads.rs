@@ -9,6 +9,7 @@ use super::{NAME, acting};
 /// Every mebibyte ends in a carriage return, which PHP eats at the end of a part where lines end as pywikibot ends them: then a piece is one
 /// byte short, and the wiki asks for it again.
 const FILE: &str = "import pywikibot\n\
+    pywikibot.config.put_throttle = 0\n\
     piece = (bytes(range(256)) * 4096)[:-1] + b'\\r'\n\
     content = piece * 3 + b'end\\r\\n\\r.'\n\
     open('picture.png', 'wb').write(content)\n\
