@@ -155,12 +155,15 @@ fn query(state: &State, request: &Request, account: Option<&Account>) -> Value {
     answer
 }
 
+/// By which parameter, and with which title, a list goes on.
+type Next = (String, String);
+
 /// So many titles as are asked for with their numbers, from where the last answer ended; and where the next one begins.
 fn all_pages(
     state: &State,
     request: &Request,
     prefix: &str,
-) -> (Vec<(usize, String)>, Option<(String, String)>) {
+) -> (Vec<(usize, String)>, Option<Next>) {
     let limit = request.field(&format!("{prefix}limit"));
     let limit = limit.map_or(10, |limit| limit.parse().unwrap_or(500));
     let continues = format!("{prefix}continue");

@@ -17,7 +17,7 @@ pub(super) fn answer(
     below: &str,
     account: Option<&Account>,
 ) -> Answer {
-    let named = below.strip_prefix('/').map(|title| decode(title));
+    let named = below.strip_prefix('/').map(decode);
     match (request.method.as_str(), named) {
         ("GET", Some(title)) => match state.pages.get(&title.replace('_', " ")) {
             Some(edit) => told(200, edit),
