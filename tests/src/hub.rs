@@ -397,20 +397,12 @@ impl Hub {
         Ok(pid)
     }
 
-    /// Lets a process of a role hang, as a machine that is overrun does.
+    /// Sends a signal to a role: `STOP` lets it hang, as a machine that is overrun does, and `CONT` lets it go on.
     ///
     /// # Errors
     /// When it is not there.
-    pub fn suspend(&self, role: &str) -> Result<()> {
-        Ok(kill_process(self.pid_of(role)?, Signal::STOP)?)
-    }
-
-    /// Lets it go on.
-    ///
-    /// # Errors
-    /// When it is not there.
-    pub fn resume(&self, role: &str) -> Result<()> {
-        Ok(kill_process(self.pid_of(role)?, Signal::CONT)?)
+    pub fn signal(&self, role: &str, signal: Signal) -> Result<()> {
+        Ok(kill_process(self.pid_of(role)?, signal)?)
     }
 
     /// `kill -9` of the supervisor alone.

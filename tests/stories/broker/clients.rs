@@ -7,6 +7,7 @@ use holt_tests::hub::Hub;
 use holt_tests::kernel::Kernel;
 use holt_tests::person::Person;
 use holt_tests::wiki::{Often, Place, Trouble};
+use rustix::process::Signal;
 
 use super::grant::apart;
 use super::{NAME, SOON, acting, container};
@@ -315,9 +316,9 @@ async fn who_asks_while_hub_or_wiki_are_away_waits_for_a_bounded_time_and_is_tol
     ensure!(wiki.edits().len() == 1, "{:?}", wiki.edits());
     // The hub hangs; then there is none at all, nor its proxy.
     let settings = broker_settings(&mut kernel).await?;
-    hub.suspend("hub")?;
+    hub.signal("hub", Signal::STOP)?;
     let said = as_bot(&hub, &settings, AWAY).await?;
-    hub.resume("hub")?;
+    hub.signal("hub", Signal::CONT)?;
     ensure!(
         said == "ReadTimeout The hub's answer did not come\nOutcomeUnknown The hub's answer was lost\nin time, in memory",
         "{said}"
