@@ -19,6 +19,8 @@ install -d -m 0755 -o 52771 -g 52771 /opt/venv/etc/jupyter/labconfig
 install -m 0644 -o 52771 -g 52771 page_config.json /opt/venv/etc/jupyter/labconfig/page_config.json
 site=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 install -m 0644 -o 52771 -g 52771 holt_quick.py holt_quick.pth holt_broker.py "$site/"
+PYWIKIBOT_NO_USER_CONFIG=2 PYTHONDONTWRITEBYTECODE=1 /opt/venv/bin/python -P -c 'import holt_broker; holt_broker.write_families()'
+chown 52771:52771 "$site/holt_families.txt"
 PYTHONDONTWRITEBYTECODE=1 /opt/venv/bin/python -X no_debug_ranges -m compileall -q -f --invalidation-mode unchecked-hash "$site/holt_quick.py" "$site/holt_broker.py"
 chown 52771:52771 "$site"/__pycache__/holt_quick.* "$site"/__pycache__/holt_broker.*
 install -d -m 0755 /usr/local/share/holt/examples

@@ -19,7 +19,7 @@ import time
 SITE = sysconfig.get_path("purelib")
 IMPORTS = """
     jupyterlab ipykernel jupyterhub jupyterhub.singleuser nbgitpuller pywikibot pandas requests pymysql sqlalchemy matplotlib.pyplot
-    mwapi mwxml mwoauth mwparserfromhell lxml.etree zstandard tqdm jupyter_server_terminals pip toolforge replica
+    mwapi mwclient mwxml mwoauth mwparserfromhell lxml.etree zstandard tqdm jupyter_server_terminals pip toolforge replica
 """.split()
 COMMANDS = """
     bash git nano vim curl mariadb mysql less ssh unzip ps python python3 pip jupyter jupyter-lab jupyterhub-singleuser jupyter-labhub

@@ -5,7 +5,8 @@ the environment's is meant; and where they name one of Toolforge's servers, its 
 """
 
 import os
-import sys
+
+import holt_late
 
 DOMAIN = ".db.svc.wikimedia.cloud"
 
@@ -34,27 +35,4 @@ def wrap(connection):
     connection.__init__ = __init__
 
 
-class Finder:
-    """Waits for PyMySQL to be imported, and costs nothing until then."""
-
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        if name != "pymysql.connections":
-            return None
-        sys.meta_path.remove(cls)
-        from importlib.util import find_spec
-
-        spec = find_spec(name)
-        if spec is None or spec.loader is None:
-            return spec
-        run = spec.loader.exec_module
-
-        def exec_module(module):
-            run(module)
-            wrap(module.Connection)
-
-        spec.loader.exec_module = exec_module
-        return spec
-
-
-sys.meta_path.insert(0, Finder)
+holt_late.after("pymysql.connections", lambda module: wrap(module.Connection))

@@ -71,12 +71,14 @@ def lag(wiki):
 def query(wiki, sql, params=None, *, decode=True, progress=True):
     """Runs one query and returns a `pandas.DataFrame`.
 
-    `params` are put in by PyMySQL where the text has `%s` or `%(name)s`; without them, the text is sent as it is.
+    `params` are put in by PyMySQL where the text has `%s` or `%(name)s`, and then any other `%` is written twice: `LIKE 'A%%'`. Without
+    them, the text is sent as it is.
     Most texts of MediaWiki's tables are bytes: `decode` makes strings of those that are UTF-8.
     Interrupting the kernel ends the query on the server too.
     """
     import pandas
 
+    check_percents(sql, params)
     line = Progress(progress)
     work = Work(wiki, sql, params)
     work.start()
@@ -97,6 +99,19 @@ def query(wiki, sql, params=None, *, decode=True, progress=True):
             frame.isetitem(place, texts(frame.iloc[:, place]))
     line.say(f"{work.so_far()}{behind(wiki) if progress else ''}.")
     return frame
+
+
+def check_percents(sql, params):
+    """Refuses a lone `%` beside parameters: PyMySQL would take it for one, fail without saying why, or put in what nobody meant."""
+    if not params:
+        return
+    kind = r"\(\w+\)s" if isinstance(params, dict) else "s"
+    if lone := re.search(rf"%(?!{kind})", sql.replace("%%", "  ")):
+        place = lone.start()
+        raise ValueError(
+            f"where a query has parameters, any other % is written twice, as in LIKE 'A%%'; here one stands alone: "
+            f"{' '.join(sql[max(0, place - 20) : place + 20].split())}"
+        )
 
 
 class Work(threading.Thread):

@@ -4,16 +4,17 @@ import os as _os
 
 family = "wikipedia"
 mylang = "test"
-if _os.environ.get("JUPYTERHUB_USER"):
-    usernames["*"]["*"] = _os.environ["JUPYTERHUB_USER"]
 
 # Wikis: as the person who signed in, by the hub, for every family and language that it knows. Nothing secret is here.
-# `authenticate.pop("en.wikipedia.org")` in ~/user-config.py lets pywikibot sign in there by itself, for a second account.
+# For a second account, name it in ~/user-config.py as anywhere: `usernames["wikipedia"]["en"] = "MyBot"`, and `password_file` with a
+# bot password, or `authenticate["en.wikipedia.org"]`. pywikibot then signs in there by itself, and the other wikis stay as they are.
+_broker = None
 if _os.environ.get("HOLT_BROKER_URL"):
-    import holt_broker as _holt_broker
+    import holt_broker as _broker
 
-    _holt_broker.configure(globals())
-    del _holt_broker
+    _broker.configure(globals())
+elif _os.environ.get("JUPYTERHUB_USER"):
+    usernames["*"]["*"] = _os.environ["JUPYTERHUB_USER"]
 
 # The replicas, for `-mysqlquery` and pywikibot's MySQL generators.
 if _os.environ.get("MYSQL_HOST"):
@@ -28,4 +29,6 @@ _own = _os.path.expanduser("~/user-config.py")
 if _os.path.isfile(_own):
     with open(_own, encoding="utf-8") as _file:
         exec(compile(_file.read(), _own, "exec"), globals())  # noqa: S102 - it is their own file in their own container.
-del _own
+if _broker is not None:
+    _broker.settle(globals())
+del _own, _broker

@@ -397,6 +397,14 @@ impl Hub {
         Ok(pid)
     }
 
+    /// Sends a signal to a role: `STOP` lets it hang, as a machine that is overrun does, and `CONT` lets it go on.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn signal(&self, role: &str, signal: Signal) -> Result<()> {
+        Ok(kill_process(self.pid_of(role)?, signal)?)
+    }
+
     /// `kill -9` of the supervisor alone.
     ///
     /// # Errors

@@ -71,7 +71,9 @@ pub(super) fn answer(state: &mut State, request: &Request) -> Answer {
     match meta {
         Some("globaluserinfo") => global(state, request, writing),
         Some("userinfo")
-            if request.field("titles").or(request.field("list")).is_none()
+            if ["titles", "list", "generator"]
+                .iter()
+                .all(|name| request.field(name).is_none())
                 && !request
                     .field("uiprop")
                     .is_some_and(|wanted| wanted.contains("rights")) =>
@@ -140,7 +142,10 @@ fn told(account: &Account, writing: Writing) -> Members {
 }
 
 /// Who asks, with either kind of credential; nobody, without.
-fn asker(state: &mut State, request: &Request) -> Result<Option<u64>, (&'static str, String)> {
+pub(super) fn asker(
+    state: &mut State,
+    request: &Request,
+) -> Result<Option<u64>, (&'static str, String)> {
     let header = request.authorization().unwrap_or_default();
     if header.starts_with("OAuth ") {
         signed_user(state, request)

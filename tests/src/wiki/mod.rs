@@ -20,11 +20,13 @@ mod php;
 mod refusal;
 mod request;
 mod resource;
+mod rest;
 mod server;
 mod signature;
 mod site;
 mod state;
 mod trouble;
+mod uploads;
 mod visitor;
 
 use std::sync::{Arc, Mutex};
@@ -35,13 +37,14 @@ use anyhow::{Context as _, Result};
 pub use self::accounts::{Account, Hidden};
 pub use self::consumers::{CallbackRule, Consumer, Kind, Shape, Stage, Version};
 pub use self::identity::Tamper;
-pub use self::pages::{Edit, Upload};
+pub use self::pages::Edit;
 pub use self::php::{Json, Members};
 pub use self::request::Seen;
 use self::server::{Server, lock};
 use self::state::{Clock, State};
 pub use self::state::{ReadOnly, Release, Secret};
 pub use self::trouble::{Often, Place, Trouble};
+pub use self::uploads::Upload;
 pub use self::visitor::{Arrived, Consent, Visitor};
 
 /// A running wiki. Dropping it ends it.

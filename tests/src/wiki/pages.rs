@@ -1,5 +1,5 @@
-//! What programs do with a wiki through `api.php`: they look it up (`paraminfo`, `siteinfo`), ask who they are, get a token, read, save and
-//! upload, as pywikibot's current release goes about it.
+//! What programs do with a wiki through `api.php`: they look it up (`paraminfo`, `siteinfo`), ask who they are, get a token, read and save, as
+//! the current releases of pywikibot, mwclient and mwapi go about it.
 
 use serde_json::{Map, Value, json};
 
@@ -7,6 +7,7 @@ use super::accounts::Account;
 use super::answer::Answer;
 use super::request::Request;
 use super::state::State;
+use super::uploads::{SMALLEST, upload};
 
 /// Groups of rights that every account has.
 const RIGHTS: [&str; 8] = [
@@ -19,7 +20,7 @@ const RIGHTS: [&str; 8] = [
     "reupload",
     "editmyoptions",
 ];
-const MOMENT: &str = "2026-01-02T03:04:05Z";
+pub(super) const MOMENT: &str = "2026-01-02T03:04:05Z";
 
 /// A change that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,17 +37,6 @@ pub struct Edit {
     pub consumer: String,
     /// How the program called itself.
     pub user_agent: String,
-}
-
-/// A file that was uploaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upload {
-    /// Its name.
-    pub name: String,
-    /// What is in it.
-    pub content: Vec<u8>,
-    /// Who did it.
-    pub user: String,
 }
 
 /// A request of the API by somebody, or by nobody.
@@ -80,13 +70,25 @@ fn sitematrix(state: &State) -> Value {
     } })
 }
 
-fn said(value: &Value) -> Answer {
+pub(super) fn said(value: &Value) -> Answer {
     Answer::new(200, "application/json; charset=utf-8", value.to_string())
 }
 
-fn error(code: &str, words: &str) -> Answer {
-    said(&json!({ "error": { "code": code, "info": words, "docref": "See the API's help." } }))
-        .with("mediawiki-api-error", code)
+pub(super) fn error(code: &str, words: &str) -> Answer {
+    error_with(code, words, [])
+}
+
+/// An error that says more than its words.
+pub(super) fn error_with<const MORE: usize>(
+    code: &str,
+    words: &str,
+    more: [(&str, Value); MORE],
+) -> Answer {
+    let mut error = json!({ "code": code, "info": words, "docref": "See the API's help." });
+    for (name, value) in more {
+        error[name] = value;
+    }
+    said(&json!({ "error": error })).with("mediawiki-api-error", code)
 }
 
 /// The token that goes with every change.
@@ -120,7 +122,7 @@ fn query(state: &State, request: &Request, account: Option<&Account>) -> Value {
             }
             "siteinfo" => {
                 for prop in asked("siprop") {
-                    query.insert(prop.clone(), siteinfo(state, &prop));
+                    query.insert(prop.clone(), siteinfo(state, request, &prop));
                 }
             }
             _ => {}
@@ -130,14 +132,52 @@ fn query(state: &State, request: &Request, account: Option<&Account>) -> Value {
     if !titles.is_empty() {
         query.insert("pages".to_owned(), pages(state, &titles));
     }
+    let mut next = None;
     if asked("list").iter().any(|list| list == "allpages") {
-        let all = state.pages.keys().enumerate();
-        let all: Vec<Value> = all
-            .map(|(number, title)| json!({ "pageid": number + 1, "ns": 0, "title": title }))
-            .collect();
-        query.insert("allpages".to_owned(), all.into());
+        let (all, after) = all_pages(state, request, "ap");
+        let all = all
+            .into_iter()
+            .map(|(id, title)| json!({ "pageid": id, "ns": 0, "title": title }));
+        query.insert("allpages".to_owned(), all.collect::<Vec<_>>().into());
+        next = after;
     }
-    json!({ "batchcomplete": true, "query": query })
+    if request.field("generator") == Some("allpages") {
+        let (all, after) = all_pages(state, request, "gap");
+        let titles: Vec<String> = all.into_iter().map(|(_, title)| title).collect();
+        query.insert("pages".to_owned(), pages(state, &titles));
+        next = after;
+    }
+    let mut answer = json!({ "query": query });
+    match next {
+        Some((name, title)) => answer["continue"] = json!({ name: title, "continue": "-||" }),
+        None => answer["batchcomplete"] = true.into(),
+    }
+    answer
+}
+
+/// By which parameter, and with which title, a list goes on.
+type Next = (String, String);
+
+/// So many titles as are asked for with their numbers, from where the last answer ended; and where the next one begins.
+fn all_pages(
+    state: &State,
+    request: &Request,
+    prefix: &str,
+) -> (Vec<(usize, String)>, Option<Next>) {
+    let limit = request.field(&format!("{prefix}limit"));
+    let limit = limit.map_or(10, |limit| limit.parse().unwrap_or(500));
+    let continues = format!("{prefix}continue");
+    let from = request.field(&continues).unwrap_or_default();
+    let mut titles = state.pages.keys().cloned().zip(1..);
+    let mut titles = titles
+        .by_ref()
+        .skip_while(|(title, _)| title.as_str() < from);
+    let some = titles
+        .by_ref()
+        .take(limit)
+        .map(|(title, id)| (id, title))
+        .collect();
+    (some, titles.next().map(|(title, _)| (continues, title)))
 }
 
 fn userinfo(request: &Request, account: Option<&Account>) -> Value {
@@ -156,7 +196,7 @@ fn userinfo(request: &Request, account: Option<&Account>) -> Value {
     }
 }
 
-fn siteinfo(state: &State, prop: &str) -> Value {
+fn siteinfo(state: &State, request: &Request, prop: &str) -> Value {
     match prop {
         "general" => json!({
             "mainpage": "Main Page", "base": format!("{}/wiki/Main_Page", state.server), "sitename": "A wiki for tests",
@@ -164,7 +204,7 @@ fn siteinfo(state: &State, prop: &str) -> Value {
             "legaltitlechars": " %!\"$&'()*,\\-.\\/0-9:;=?@A-Z\\\\^_`a-z~\\x80-\\xFF+", "linkprefixcharset": "",
             "linktrail": "/^([a-z]+)(.*)$/sD", "writeapi": true, "maxarticlesize": 2_097_152, "timezone": "UTC", "timeoffset": 0,
             "articlepath": "/wiki/$1", "scriptpath": "/w", "script": "/w/index.php", "server": state.server, "wikiid": state.wiki_id,
-            "time": MOMENT, "uploadsenabled": true, "maxuploadsize": 104_857_600, "minuploadchunksize": 1024, "magiclinks": {},
+            "time": MOMENT, "uploadsenabled": true, "maxuploadsize": 104_857_600, "minuploadchunksize": SMALLEST, "magiclinks": {},
             "thumblimits": { "0": 120 }, "imagelimits": { "0": { "width": 320, "height": 240 } }, "favicon": "", "langconversion": true,
             "titleconversion": true, "variantarticlepath": false, "misermode": false, "interwikimagic": true,
         }),
@@ -190,10 +230,13 @@ fn siteinfo(state: &State, prop: &str) -> Value {
                 (15, "Category talk"),
             ];
             let all = named.map(|(id, name)| {
-                let value = json!({
+                let mut value = json!({
                     "id": id, "case": "first-letter", "name": name, "canonical": name, "subpages": true, "content": id == 0,
                     "nonincludable": false,
                 });
+                if request.field("formatversion") != Some("2") {
+                    value["*"] = name.into();
+                }
                 (id.to_string(), value)
             });
             Value::Object(all.into_iter().collect())
@@ -236,7 +279,7 @@ fn pages(state: &State, titles: &[String]) -> Value {
     Value::Object(all.collect())
 }
 
-fn may_change(request: &Request, account: Option<&Account>) -> Result<Account, Answer> {
+pub(super) fn may_change(request: &Request, account: Option<&Account>) -> Result<Account, Answer> {
     let account = account.ok_or_else(|| error("permissiondenied", "You are nobody here."))?;
     if request.method != "POST" {
         return Err(error("mustbeposted", "The module requires a POST request."));
@@ -267,34 +310,6 @@ fn edit(state: &mut State, request: &Request, account: Option<&Account>) -> Answ
         "result": "Success", "pageid": 1, "title": title, "contentmodel": "wikitext", "oldrevid": 0, "newrevid": 7,
         "newtimestamp": MOMENT,
     } }))
-}
-
-fn upload(state: &mut State, request: &Request, account: Option<&Account>) -> Answer {
-    let account = match may_change(request, account) {
-        Ok(account) => account,
-        Err(answer) => return answer,
-    };
-    let Some(content) = request.part("file") else {
-        return error(
-            "missingparam",
-            "One of the parameters \"file\" and \"url\" is required.",
-        );
-    };
-    let name = request
-        .field("filename")
-        .unwrap_or_default()
-        .replace(' ', "_");
-    let info = json!({
-        "timestamp": MOMENT, "user": account.name, "userid": 1, "size": content.len(), "width": 0, "height": 0, "comment": "",
-        "url": format!("{}/images/{name}", state.server), "descriptionurl": format!("{}/wiki/File:{name}", state.server),
-        "sha1": "0000000000000000000000000000000000000000", "mime": "text/plain", "mediatype": "TEXT", "bitdepth": 0,
-    });
-    state.uploads.push(Upload {
-        name: name.clone(),
-        content: content.to_vec(),
-        user: account.name,
-    });
-    said(&json!({ "upload": { "result": "Success", "filename": name, "imageinfo": info } }))
 }
 
 /// What modules there are, as far as programs look.
@@ -361,7 +376,7 @@ fn module(path: &str) -> Value {
         ("query+tokens", _) => (
             "",
             "meta",
-            json!([{ "name": "type", "type": ["csrf", "watch", "patrol", "rollback"], "multi": "" }]),
+            json!([{ "name": "type", "type": ["createaccount", "csrf", "login", "patrol", "rollback", "userrights", "watch"], "multi": "" }]),
         ),
         ("query+siteinfo", _) => (
             "si",

@@ -20,6 +20,8 @@ pub(super) struct Request {
     pub(super) form: Vec<(String, String)>,
     /// Parts of a multipart body; they are not signed.
     pub(super) parts: Vec<(String, Vec<u8>)>,
+    /// Empty unless the body is JSON.
+    pub(super) json: Vec<u8>,
     pub(super) headers: HeaderMap,
     pub(super) from: IpAddr,
 }
@@ -54,6 +56,7 @@ impl Request {
             query: pairs(raw_query),
             form: Vec::new(),
             parts: Vec::new(),
+            json: Vec::new(),
             headers,
             from,
         };
@@ -62,6 +65,9 @@ impl Request {
         }
         if let Some(boundary) = request.boundary() {
             request.parts = parts(body, &boundary);
+        }
+        if request.header(CONTENT_TYPE).starts_with("application/json") {
+            request.json = body.to_vec();
         }
         request
     }
@@ -177,8 +183,7 @@ pub(super) fn last<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a 
 /// The parts of a multipart body with their names; line ends of either kind part heads from bodies.
 fn parts(body: &[u8], boundary: &str) -> Vec<(String, Vec<u8>)> {
     let mark = format!("--{boundary}");
-    let find =
-        |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).position(|window| window == what);
+    let find = memchr::memmem::find;
     let mut found = Vec::new();
     let mut rest = body;
     while let Some(start) = find(rest, mark.as_bytes()) {

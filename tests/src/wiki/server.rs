@@ -8,8 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use futures_util::StreamExt as _;
+use futures_util::future::ready;
+use futures_util::stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
@@ -21,7 +25,7 @@ use super::state::State;
 use super::trouble::Fate;
 
 /// The largest body that is read.
-const BODY_BYTES: usize = 64 << 20;
+const BODY_BYTES: usize = 160 << 20;
 
 /// What the thread is told, and by what it says that it is done.
 enum Order {
@@ -170,7 +174,7 @@ async fn respond(
     request: hyper::Request<Incoming>,
     peer: SocketAddr,
     state: Arc<Mutex<State>>,
-) -> Result<hyper::Response<Full<Bytes>>, Ended> {
+) -> Result<hyper::Response<BoxBody<Bytes, Ended>>, Ended> {
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, BODY_BYTES)
         .collect()
@@ -192,8 +196,9 @@ async fn respond(
     if !pause.is_zero() {
         tokio::time::sleep(pause).await;
     }
-    let answer = match fate {
-        Fate::Answer(answer) => answer,
+    let (answer, is_cut) = match fate {
+        Fate::Answer(answer) => (answer, false),
+        Fate::Cut(answer) => (answer, true),
         Fate::Close => return Err(Ended),
         Fate::Hang => {
             let never: Infallible = std::future::pending().await;
@@ -204,7 +209,18 @@ async fn respond(
     for (name, value) in &answer.headers {
         response = response.header(*name, value.as_bytes());
     }
-    response
-        .body(Full::new(answer.body.into()))
-        .map_err(|_| Ended)
+    let whole = Bytes::from(answer.body);
+    let body = if is_cut {
+        response = response.header("content-length", whole.len());
+        let half = whole.slice(..whole.len() / 2);
+        // The half is on its way before the end is seen.
+        let frames = stream::once(ready(Ok(Frame::data(half)))).chain(stream::once(async {
+            tokio::task::yield_now().await;
+            Err(Ended)
+        }));
+        BoxBody::new(StreamBody::new(frames))
+    } else {
+        Full::new(whole).map_err(|never| match never {}).boxed()
+    };
+    response.body(body).map_err(|_| Ended)
 }

@@ -5,7 +5,7 @@ use super::oauth2::of_rest;
 use super::request::Request;
 use super::state::State;
 use super::trouble::{Fate, Trouble};
-use super::{api, authorize, dialog, oauth1, oauth2, resource};
+use super::{api, authorize, dialog, oauth1, oauth2, resource, rest};
 
 /// What becomes of a request.
 pub(super) fn receive(state: &mut State, request: &Request) -> Fate {
@@ -16,6 +16,15 @@ pub(super) fn receive(state: &mut State, request: &Request) -> Fate {
     if trouble == Trouble::GrantsRevoked {
         for allowed in std::mem::take(&mut state.acceptances) {
             state.revoke(&allowed.consumer, allowed.sub);
+        }
+    }
+    if let Trouble::Lags { seconds, .. } = trouble {
+        let most = request
+            .field("maxlag")
+            .and_then(|most| most.parse::<u32>().ok());
+        // Who does not ask about it is answered.
+        if most.is_none_or(|most| most >= seconds) {
+            return Fate::Answer(answer(state, request));
         }
     }
     trouble.happen(|| answer(state, request))
@@ -35,6 +44,7 @@ fn answer(state: &mut State, request: &Request) -> Answer {
         Some("rest.php/oauth2/access_token") => oauth2::answer(state, request),
         Some("rest.php/oauth2/resource/profile") => resource::answer(state, request, "profile"),
         Some("rest.php/oauth2/resource/scopes") => resource::answer(state, request, "scopes"),
+        Some(path) if path.starts_with("rest.php/v1/page") => rest(state, request, path),
         Some(path) if path.starts_with("rest.php") => of_rest(
             404,
             "Not Found",
@@ -42,6 +52,18 @@ fn answer(state: &mut State, request: &Request) -> Answer {
             "The requested relative path did not match any known handler",
         ),
         _ => Answer::page(404, "Not Found", "There is no such page."),
+    }
+}
+
+/// REST's pages, by whoever asks.
+fn rest(state: &mut State, request: &Request, path: &str) -> Answer {
+    match api::asker(state, request) {
+        Ok(sub) => {
+            let account = sub.and_then(|sub| state.accounts.get(&sub)).cloned();
+            let below = path.trim_start_matches("rest.php/v1/page");
+            rest::answer(state, request, below, account.as_ref())
+        }
+        Err((code, words)) => of_rest(401, "Unauthorized", code, &words),
     }
 }
 

@@ -8,10 +8,11 @@ use rand::RngExt as _;
 use super::accounts::Account;
 use super::consumers::{Consumer, Shape};
 use super::identity::Tamper;
-use super::pages::{Edit, Upload};
+use super::pages::Edit;
 use super::php::Json;
 use super::request::Seen;
 use super::trouble::{Often, Place, Trouble};
+use super::uploads::{Stash, Upload};
 
 /// How long request tokens and codes live.
 pub(super) const SHORT: i64 = 600;
@@ -53,6 +54,8 @@ pub(super) struct State {
     pub(super) pages: BTreeMap<String, Edit>,
     pub(super) edits: Vec<Edit>,
     pub(super) uploads: Vec<Upload>,
+    /// Files that were uploaded and are not published.
+    pub(super) stash: Stash,
     /// Origins that its site matrix names, each with a flag of a wiki that is not for everybody, or none.
     pub(super) matrix: Vec<(String, Option<String>)>,
 }
@@ -198,6 +201,7 @@ impl State {
             pages: BTreeMap::new(),
             edits: Vec::new(),
             uploads: Vec::new(),
+            stash: Stash::new(),
             matrix: Vec::new(),
         }
     }

@@ -48,6 +48,15 @@ pub enum Trouble {
         /// Its code.
         code: String,
     },
+    /// 200 with the error `maxlag` and the headers that go with it, where the request says it takes less: nothing is done.
+    Lags {
+        /// By how much the slowest server is behind, in seconds.
+        seconds: u32,
+        /// When to come again, in seconds.
+        retry_after: u32,
+    },
+    /// It is done, and its answer breaks off in the middle.
+    AnswerCut,
     /// Any answer.
     Says {
         /// The status.
@@ -80,6 +89,8 @@ pub enum Often {
 /// What is to be done with a request.
 pub(super) enum Fate {
     Answer(Answer),
+    /// Half of it, and then the connection closes.
+    Cut(Answer),
     /// The connection closes.
     Close,
     /// The connection stays open.
@@ -115,6 +126,7 @@ impl Trouble {
                 answer();
                 return Fate::Close;
             }
+            Self::AnswerCut => return Fate::Cut(answer()),
             Self::GrantsRevoked => answer(),
             Self::ErrorPage {
                 status,
@@ -140,6 +152,26 @@ impl Trouble {
                     ]),
                 )]);
                 Answer::json(200, &body).with("mediawiki-api-error", code)
+            }
+            Self::Lags {
+                seconds,
+                retry_after,
+            } => {
+                let info = format!("Waiting for 10.64.16.7: {seconds} seconds lagged.");
+                let body = Json::map([(
+                    "error",
+                    Json::map([
+                        ("code", "maxlag".into()),
+                        ("info", info.as_str().into()),
+                        ("host", "10.64.16.7".into()),
+                        ("lag", i64::from(seconds).into()),
+                        ("type", "db".into()),
+                    ]),
+                )]);
+                Answer::json(200, &body)
+                    .with("mediawiki-api-error", "maxlag")
+                    .with("retry-after", retry_after.to_string())
+                    .with("x-database-lag", seconds.to_string())
             }
             Self::Says {
                 status,

@@ -28,7 +28,7 @@ const ASK: &str = "answer = requests.post(os.environ['HOLT_BROKER_URL'], headers
     'Holt-Url': api + '?action=query&meta=userinfo&uiprop=rights&format=json'})\nprint(answer.status_code, answer.text)";
 
 /// A hub with a consumer for signing in and another one that acts.
-async fn apart(protocol: &str, broker: &str) -> Result<(Hub, Wiki)> {
+pub(super) async fn apart(protocol: &str, broker: &str) -> Result<(Hub, Wiki)> {
     let paths = ("/hub/oauth_callback", "/hub/wiki/callback");
     apart_at(protocol, broker, paths).await
 }

@@ -1,13 +1,18 @@
 //! Acting on wikis from a notebook: pywikibot and plain requests as the person who signed in, with nothing secret in the container.
 
 mod acts;
+mod clients;
+mod families;
 mod grant;
 mod hostile;
 mod page;
+mod polite;
 mod requests;
 mod secrets;
 mod sites;
 mod unknown;
+mod uploads;
+mod wire;
 
 use std::time::Duration;
 

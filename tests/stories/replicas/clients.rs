@@ -50,6 +50,18 @@ for wiki in ("enwiki", "dewiki"):
     print("\nmagic", found["page_title"][0])
 "#;
 
+/// Percent signs beside a parameter: two that would be taken for another one, and one as it is written.
+const PERCENT: &str = r#"
+number = 2
+for like in ("en%", "%site%%", "en%%"):
+    try:
+        query = f"SELECT page_title FROM page WHERE page_title LIKE '{like}' AND page_id = %(number)s"
+        ip.run_cell_magic("sql", "enwiki found", query)
+        print("\nfound", found["page_title"][0])
+    except Exception as error:
+        print(error)
+"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_client_reaches_every_section_with_nothing_set_up() -> Result<()> {
     let world = World::start().await?;
@@ -106,6 +118,13 @@ async fn every_client_reaches_every_section_with_nothing_set_up() -> Result<()> 
     })
     .collect();
     ensure!(lines == expected, "{printed}");
+
+    let said = kernel.run(PERCENT).await?;
+    let told = "enwiki: where a query has parameters, any other % is written twice, as in LIKE 'A%%'; here one stands alone:";
+    ensure!(
+        said.matches(told).count() == 2 && said.ends_with("found enwiki_p"),
+        "{said}"
+    );
 
     let password = kernel.run("print(os.environ['MYSQL_PASSWORD'])").await?;
     ensure!(password.len() > 30, "{password:?}");
