@@ -121,7 +121,11 @@ fn query(state: &State, request: &Request, account: Option<&Account>) -> Value {
                 query.insert(meta, Value::Object(tokens.collect()));
             }
             "siteinfo" => {
-                for prop in asked("siprop") {
+                let mut props = asked("siprop");
+                if props.is_empty() {
+                    props.push("general".to_owned());
+                }
+                for prop in props {
                     query.insert(prop.clone(), siteinfo(state, request, &prop));
                 }
             }

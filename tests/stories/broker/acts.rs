@@ -133,3 +133,28 @@ async fn a_credential_that_ran_out_is_renewed_once_however_many_ask() -> Result<
     );
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_notebook_runs_from_top_to_bottom() -> Result<()> {
+    let (_hub, wiki, person) = acting("oauth2", "").await?;
+    let mut kernel = Kernel::started(&person, "").await?;
+    let said = kernel
+        .run(
+            "import json\n\
+             with open('/usr/local/share/holt/examples/wiki.ipynb') as file:\n    \
+                 cells = [''.join(cell['source']) for cell in json.load(file)['cells'] if cell['cell_type'] == 'code']\n\
+             for cell in cells:\n    \
+                 get_ipython().run_cell(cell).raise_error()",
+        )
+        .await?;
+    ensure!(
+        said.contains("A wiki for tests") && said.matches(NAME).count() >= 3,
+        "{said}"
+    );
+    let edits = wiki.edits();
+    ensure!(
+        edits.len() == 1 && edits[0].title == format!("User:{NAME}/sandbox"),
+        "{edits:?}"
+    );
+    Ok(())
+}
