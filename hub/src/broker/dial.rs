@@ -39,7 +39,13 @@ impl Dial {
                 && url.password().is_none();
             if !is_origin {
                 return Err(format!(
-                    "{origin:?} is no origin, such as \"http://10.0.0.5:8080\""
+                    "{origin:?} is no origin, such as \"https://10.0.0.5\""
+                ));
+            }
+            let is_here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+            if url.scheme() != "https" && !is_here {
+                return Err(format!(
+                    "{origin:?} is not https, so what people are allowed to do at {host:?} could be read on the way: write https://, or put what speaks TLS there on this machine"
                 ));
             }
             if by_host.insert(host.to_owned(), url).is_some() {
@@ -47,6 +53,12 @@ impl Dial {
             }
         }
         Ok(Self { by_host })
+    }
+
+    /// The hosts that are dialled elsewhere by their names.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        let named = self.by_host.keys().filter(|host| *host != "*");
+        named.map(String::as_str)
     }
 
     /// A request for this address, which goes where it shall.
@@ -121,10 +133,12 @@ mod tests {
             ("a", "http://127.0.0.1/x"),
             ("a", "ftp://127.0.0.1"),
             ("a", "http://u@127.0.0.1"),
+            ("a", "http://10.0.0.5:8080"),
+            ("a", "http://127.0.0.1.example"),
         ] {
             assert!(dial(&[pair]).is_err(), "{pair:?}");
         }
         assert!(Dial::parse(&["a".to_owned()]).is_err());
-        assert!(dial(&[("a", "http://b"), ("a", "http://c")]).is_err());
+        assert!(dial(&[("a", "https://b"), ("a", "https://c")]).is_err());
     }
 }

@@ -62,7 +62,14 @@ impl Site {
         } else {
             format!("https://{text}")
         };
-        let url = Url::parse(&whole).map_err(|_| format!("{text:?} is no host and no address"))?;
+        let url = Url::parse(&whole).map_err(|_| {
+            format!("{text:?} is no host and no address: write \"en.wikipedia.org\", or the whole address of an api.php")
+        })?;
+        if url.host_str().is_some_and(|host| host.contains('*')) {
+            return Err(format!(
+                "{text:?} stands for more than one wiki, and each is named: write their hosts, or broker.sites_matrix for all of a farm"
+            ));
+        }
         let is_here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         if url.scheme() != "https" && !(url.scheme() == "http" && is_here) {
             return Err(format!(
@@ -80,7 +87,11 @@ impl Site {
             "" | "/" => (API.to_owned(), REST.to_owned()),
             path => match path.strip_suffix("/api.php") {
                 Some(folder) => (path.to_owned(), format!("{folder}/rest.php")),
-                None => return Err(format!("{text:?} does not lead to a wiki's api.php")),
+                None => {
+                    return Err(format!(
+                        "{text:?} does not lead to a wiki's api.php: write its whole address, or the host alone where that is {API}"
+                    ));
+                }
             },
         };
         Ok(Self {

@@ -111,11 +111,18 @@ impl Settings {
     /// Where the consumer that acts sends browsers back to, where it is another than the provider's.
     #[must_use]
     pub fn broker_callback_note(&self) -> Option<String> {
-        self.broker.client_id.as_ref()?;
+        let broker = &self.broker;
+        broker.client_id.as_ref()?;
+        let has_secret = broker.client_secret_file.is_some() || broker.client_secret.is_some();
+        let kind = if has_secret {
+            ""
+        } else {
+            ". It has no secret here, so it must be registered as one that is not confidential"
+        };
         Some(format!(
-            "[broker]: register its consumer at the wiki with the callback {}{}, and with the grants that people's notebooks may use",
+            "[broker]: register its consumer at the wiki with the callback {}{}, and with the grants that people's notebooks may use{kind}",
             self.public_url(),
-            self.broker.callback_path
+            broker.callback_path
         ))
     }
 

@@ -385,13 +385,13 @@ section! {
         callback_path: String = "/hub/wiki/callback",
         /// With client_id: grants that are asked for with OAuth 2.0, and named on the page before people allow them; none is all that are registered.
         scopes: Vec<String> = "[]",
-        /// Wikis that may be called: hosts, or addresses of `api.php`. Neither these nor `sites_file` is the provider's own wiki.
+        /// Wikis that may be called: hosts, or addresses of `api.php`. None of these, `sites_file` and `sites_matrix` is the provider's own wiki alone. With OAuth 2.0 each is sent the access token that all of the farm take: name only wikis of the provider's farm.
         sites: Vec<String> = "[]",
         /// A wiki that knows of more of them: the address of its `api.php`, whose `action=sitematrix` is asked and kept. One line for all wikis of Wikimedia: `"https://meta.wikimedia.org/w/api.php"`.
         sites_matrix: Option<Url> = "",
         /// How often sites_matrix is asked. While it does not answer, what it said last goes on, over restarts too.
         sites_refresh: Duration = "1d",
-        /// Origins that are dialled instead of wikis' own, by host, such as `["en.wikipedia.org=http://10.0.0.5:8080"]`; `*` is every other host. What is signed, and `Host`, stay the wiki's own; TLS is that of the origin.
+        /// Origins that are dialled instead of wikis' own, by host, such as `["en.wikipedia.org=https://10.0.0.5:8443"]`; `*` is every other host. What is signed, and `Host`, stay the wiki's own; TLS is that of the origin. Without TLS only this machine is lawful.
         connect_to: Vec<String> = "[]",
         /// A file with more of them: one a line, or what `api.php?action=sitematrix&format=json` of a wiki answers.
         sites_file: Option<PathBuf> = "",

@@ -78,7 +78,9 @@ pub(super) fn mistakes(settings: &Settings) -> Vec<String> {
     }
     let errors = [
         sites(settings).err(),
-        dial(settings).err(),
+        dial(settings)
+            .and_then(|dial| are_wikis(settings, &dial))
+            .err(),
         own(settings).err(),
     ];
     let errors = errors.into_iter().flatten();
@@ -124,6 +126,28 @@ fn dial(settings: &Settings) -> anyhow::Result<Dial> {
     Dial::parse(&settings.broker.connect_to)
         .map_err(anyhow::Error::msg)
         .context("broker.connect_to")
+}
+
+/// Whether what is dialled elsewhere are wikis that may be called. A list that is fetched is not known here.
+fn are_wikis(settings: &Settings, dial: &Dial) -> anyhow::Result<()> {
+    let Ok(sites) = sites(settings) else {
+        return Ok(());
+    };
+    if settings.broker.sites_matrix.is_some() {
+        return Ok(());
+    }
+    let is_wiki = |host: &str| {
+        let mut origins = sites
+            .iter()
+            .filter_map(|site| site.origin.split_once("://"));
+        origins.any(|(_, authority)| authority == host)
+    };
+    match dial.hosts().find(|host| !is_wiki(host)) {
+        Some(host) => anyhow::bail!(
+            "broker.connect_to: {host:?} is none of the wikis that may be called: write it as in broker.sites, or take it out"
+        ),
+        None => Ok(()),
+    }
 }
 
 /// Wikis that may be called: those of the list and of the file, or the provider's own.
