@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, SizeHint};
 
+use super::parts::Parts;
 use super::refusal::Bad;
 
 /// A body that is sent on as it comes: what was read of it already, then the rest.
@@ -17,6 +18,8 @@ pub(super) struct Passing<B> {
     rest: Mutex<B>,
     left: u64,
     is_over: bool,
+    /// What looks at a multipart body.
+    parts: Option<Parts>,
 }
 
 /// Why a body ended before its end.
@@ -26,18 +29,27 @@ pub(super) enum Cut {
     TooLarge,
     #[error("the body did not arrive")]
     Lost,
+    #[error("{0}")]
+    Refused(Bad),
 }
 
 impl<B> Passing<B>
 where
     B: Body<Data = Bytes> + Send + Unpin,
 {
-    pub(super) fn new(begun: Bytes, rest: B, most: u64, is_over: bool) -> Self {
+    pub(super) fn new(
+        begun: Bytes,
+        rest: B,
+        most: u64,
+        is_over: bool,
+        parts: Option<Parts>,
+    ) -> Self {
         Self {
             left: most.saturating_sub(begun.len() as u64),
             begun: (!begun.is_empty()).then_some(begun),
             rest: Mutex::new(rest),
             is_over,
+            parts,
         }
     }
 }
@@ -65,9 +77,17 @@ where
             return Poll::Pending;
         };
         Poll::Ready(match next {
-            None => None,
+            None => match this.parts.as_ref().map(Parts::end) {
+                Some(Err(bad)) => Some(Err(Cut::Refused(bad))),
+                Some(Ok(())) | None => None,
+            },
             Some(Err(_)) => Some(Err(Cut::Lost)),
             Some(Ok(frame)) => {
+                if let (Some(parts), Some(data)) = (&mut this.parts, frame.data_ref())
+                    && let Err(bad) = parts.take(data)
+                {
+                    return Poll::Ready(Some(Err(Cut::Refused(bad))));
+                }
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 match this.left.checked_sub(length) {
                     Some(left) => {

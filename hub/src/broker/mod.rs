@@ -20,6 +20,7 @@ mod dial;
 mod limits;
 mod list;
 mod looks;
+mod parts;
 mod refusal;
 mod request;
 mod sites;
@@ -52,6 +53,7 @@ use self::limits::{Turn, Turns};
 use self::list::List;
 pub use self::list::Matrix;
 use self::looks::Looks;
+use self::parts::Parts;
 pub use self::refusal::{Bad, BrokerError, Outcome};
 use self::request::BodyKind;
 pub use self::sites::{Site, Sites};
@@ -394,19 +396,19 @@ impl Broker {
         entry.is_for(&target.host, "");
         let method = request::method(asked.method, &target.door)?;
         let headers = request::headers(asked.headers, &settings.user_agent, &caller.user)?;
-        let kind = request::body_kind(asked.headers, body.is_end_stream());
+        let kind = request::body_kind(asked.headers, body.is_end_stream(), &target.door)?;
         if body.size_hint().lower() > settings.body_bytes {
             return Err(Bad::TooLarge.into());
         }
         let most = match kind {
             BodyKind::Empty => 0,
             BodyKind::Form => FORM_BYTES + 1,
-            BodyKind::Multipart | BodyKind::Other => request::PEEK,
+            BodyKind::Multipart(_) | BodyKind::Other => request::PEEK,
         };
         // All users' together: they are read whole.
         let _memory = match kind {
             BodyKind::Form => Some(self.memory(body.size_hint().exact()).await?),
-            BodyKind::Empty | BodyKind::Multipart | BodyKind::Other => None,
+            BodyKind::Empty | BodyKind::Multipart(_) | BodyKind::Other => None,
         };
         let (begun, is_over) = match kind {
             BodyKind::Empty => (Bytes::new(), true),
@@ -421,8 +423,23 @@ impl Broker {
             BodyKind::Form => request::fields(&begun),
             _ => Vec::new(),
         };
-        let peeked = (kind == BodyKind::Multipart).then_some(&begun[..]);
-        let module = request::module(&target, &query, &form, peeked)?;
+        let mut parts = match &kind {
+            BodyKind::Multipart(boundary) => {
+                let taken = query.iter().map(|(name, _)| name.clone());
+                Some(Parts::new(boundary, taken))
+            }
+            BodyKind::Empty | BodyKind::Form | BodyKind::Other => None,
+        };
+        if let Some(parts) = &mut parts {
+            parts.take(&begun)?;
+            if is_over {
+                parts.end()?;
+            }
+        }
+        let module = request::module(&target, &query, &form, parts.as_ref())?;
+        if let Some(parts) = &mut parts {
+            parts.decided();
+        }
         entry.is_for(&target.host, &module);
         let whole = is_over.then(|| begun.clone());
         let attempt = Attempt {
@@ -439,6 +456,7 @@ impl Broker {
                 body,
                 settings.body_bytes,
                 is_over,
+                parts,
             ))),
         };
         if looked.elapsed() > FRESH {

@@ -43,6 +43,14 @@ pub enum Bad {
         "This action is not sent for a notebook: it signs in or out, changes how the account signs in, or hands out a credential."
     )]
     Module,
+    /// A body for `api.php` of a kind that is not looked at.
+    #[error(
+        "The body is of no kind that is sent to api.php: it takes \"application/x-www-form-urlencoded\", or \"multipart/form-data; boundary=\" and a plain word."
+    )]
+    ContentType,
+    /// A multipart body, and why.
+    #[error("The multipart body is not sent: {0}.")]
+    Parts(&'static str),
     /// A header cannot be sent.
     #[error("A header of this request cannot be sent.")]
     Header,

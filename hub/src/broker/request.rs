@@ -1,7 +1,8 @@
 //! What a request to a wiki may be. Pure: nothing is sent here.
 //!
-//! What decides is looked for wherever the wiki would look: in the address, in a form, and in the first parts of a multipart body. A name
-//! that comes twice is refused, since the wiki would take the last one and we might look at the first.
+//! What decides is looked for wherever the wiki would look: in the address, in a form, and in the parts of a multipart body. A name that
+//! comes twice is refused, since the wiki would take the last one and we might look at the first; and a body that the wiki might read as
+//! another kind than we do.
 //! **Invariant:** nothing that a notebook sends becomes a credential: no `Authorization`, no cookie, no parameter of OAuth.
 
 use http::header::{
@@ -11,6 +12,7 @@ use http::header::{
 };
 use url::form_urlencoded;
 
+use super::parts::Parts;
 use super::refusal::Bad;
 use super::sites::{Door, Target};
 
@@ -59,23 +61,24 @@ const CLOSED: [&str; 12] = [
     "validatepassword",
     "webauthn",
 ];
+const URLENCODED: &str = "application/x-www-form-urlencoded";
 /// How far a multipart body is read to find what it asks for.
 pub(super) const PEEK: usize = 64 << 10;
 /// Parameters of one request.
-const NAMES: usize = 500;
+pub(super) const NAMES: usize = 500;
 /// Of the client's own name.
 const AGENT_BYTES: usize = 300;
 
 /// What the body is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BodyKind {
     /// None.
     Empty,
     /// A form, which is read whole, because OAuth 1.0a signs its fields.
     Form,
-    /// A multipart form: streamed, and not signed over.
-    Multipart,
-    /// Anything else: streamed.
+    /// A multipart form for `api.php`, and its boundary: streamed, looked at, and not signed over.
+    Multipart(String),
+    /// Anything else, for `rest.php` alone: streamed.
     Other,
 }
 
@@ -129,22 +132,55 @@ pub(super) fn brought(answered: &HeaderMap) -> HeaderMap {
     brought
 }
 
-pub(super) fn body_kind(given: &HeaderMap, is_empty: bool) -> BodyKind {
+/// What comes, by its content type. `api.php` gets forms in the spellings that PHP and we read alike, and nothing else.
+pub(super) fn body_kind(given: &HeaderMap, is_empty: bool, door: &Door) -> Result<BodyKind, Bad> {
+    let mut all = given.get_all(CONTENT_TYPE).iter();
+    let (kind, more) = (all.next(), all.next());
+    if more.is_some() {
+        return Err(Bad::ContentType);
+    }
     if is_empty {
-        return BodyKind::Empty;
+        return Ok(BodyKind::Empty);
     }
-    let kind = given
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    match kind.as_str() {
-        "application/x-www-form-urlencoded" => BodyKind::Form,
-        "multipart/form-data" => BodyKind::Multipart,
-        _ => BodyKind::Other,
+    let kind = kind.and_then(|value| value.to_str().ok());
+    match (door, kind) {
+        (Door::Rest(_), kind) => {
+            let kind = kind.and_then(|kind| kind.split(';').next());
+            let kind = kind.unwrap_or_default().trim();
+            Ok(if kind.eq_ignore_ascii_case(URLENCODED) {
+                BodyKind::Form
+            } else {
+                BodyKind::Other
+            })
+        }
+        (Door::Api, Some(kind)) if is_form(kind) => Ok(BodyKind::Form),
+        (Door::Api, Some(kind)) => boundary(kind)
+            .map(|boundary| BodyKind::Multipart(boundary.to_owned()))
+            .ok_or(Bad::ContentType),
+        (Door::Api, None) => Err(Bad::ContentType),
     }
+}
+
+fn is_form(kind: &str) -> bool {
+    let Some(more) = kind.strip_prefix(URLENCODED) else {
+        return false;
+    };
+    let more = more.to_ascii_lowercase();
+    matches!(more.as_str(), "" | "; charset=utf-8" | ";charset=utf-8")
+}
+
+/// The boundary, as a plain word or between quotes.
+fn boundary(kind: &str) -> Option<&str> {
+    let text = kind.strip_prefix("multipart/form-data; boundary=")?;
+    let (word, more): (&str, &[u8]) = match text.strip_prefix('"') {
+        Some(quoted) => (quoted.strip_suffix('"')?, b"-_.+'=/:?()"),
+        None => (text, b"-_.+'"),
+    };
+    let is_plain = (1..=70).contains(&word.len())
+        && word
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte));
+    is_plain.then_some(word)
 }
 
 /// The fields of a form, or of an address.
@@ -157,8 +193,9 @@ pub(super) fn module(
     target: &Target,
     query: &[(String, String)],
     form: &[(String, String)],
-    peeked: Option<&[u8]>,
+    parts: Option<&Parts>,
 ) -> Result<String, Bad> {
+    let in_parts = parts.map(Parts::found).unwrap_or_default();
     let mut seen: Vec<&str> = Vec::new();
     for (name, value) in query.iter().chain(form) {
         check_name(name)?;
@@ -167,35 +204,32 @@ pub(super) fn module(
                 "one comes twice; join several values with \"|\"",
             ));
         }
-        if name == "title" && names_oauth(value) {
-            return Err(Bad::Address("nothing of OAuth is called for a notebook"));
-        }
         if seen.len() == NAMES {
             return Err(Bad::Parameter("there are too many"));
         }
         seen.push(name);
     }
+    let all = || query.iter().chain(form).chain(in_parts);
+    if all().any(|(name, value)| name == "title" && names_oauth(value)) {
+        return Err(Bad::Address("nothing of OAuth is called for a notebook"));
+    }
     if let Door::Rest(first) = &target.door {
         return Ok(word(first));
     }
-    let in_parts = peeked.and_then(|bytes| part(bytes, "action"));
-    let action = query
-        .iter()
-        .chain(form)
-        .find(|(name, _)| name == "action")
-        .map(|(_, value)| value.clone());
-    for action in action.iter().chain(&in_parts) {
-        if CLOSED.contains(&action.trim().to_ascii_lowercase().as_str()) {
-            return Err(Bad::Module);
+    match all().find(|(name, _)| name == "action") {
+        Some((_, action)) if CLOSED.contains(&action.trim().to_ascii_lowercase().as_str()) => {
+            Err(Bad::Module)
         }
+        Some((_, action)) => Ok(word(action)),
+        None if parts.is_none_or(Parts::is_over) => Ok("help".to_owned()),
+        None => Err(Bad::Parts(
+            "\"action\" has to stand in the address, or in the first 64 KiB",
+        )),
     }
-    Ok(in_parts
-        .or(action)
-        .map_or_else(|| "help".to_owned(), |action| word(&action)))
 }
 
 /// Names are plain, since PHP writes others anew and then no signature holds; and none is OAuth's.
-fn check_name(name: &str) -> Result<(), Bad> {
+pub(super) fn check_name(name: &str) -> Result<(), Bad> {
     if name.len() > 128
         || !name
             .bytes()
@@ -218,32 +252,6 @@ fn names_oauth(title: &str) -> bool {
         .filter(|letter| !matches!(letter, ' ' | '_' | ':'))
         .collect();
     plain.to_ascii_lowercase().starts_with("specialoauth")
-}
-
-/// The value of a part of a multipart body, if it is in its beginning.
-fn part(bytes: &[u8], name: &str) -> Option<String> {
-    let text = String::from_utf8_lossy(bytes);
-    let at = [
-        format!("name=\"{name}\""),
-        format!("name={name}\n"),
-        format!("name={name}\r"),
-    ]
-    .iter()
-    .filter_map(|mark| text.find(mark.as_str()))
-    .min()?;
-    let rest = &text[at..];
-    let value = [("\r\n\r\n", "\r\n"), ("\n\n", "\n")]
-        .iter()
-        .filter_map(|(head, end)| {
-            let start = rest.find(head)?;
-            let value = &rest[start + head.len()..];
-            Some((
-                start,
-                value.split(end).next().unwrap_or_default().to_owned(),
-            ))
-        })
-        .min_by_key(|(start, _)| *start)?;
-    Some(value.1)
 }
 
 /// A short plain word for a row.
@@ -273,11 +281,15 @@ mod tests {
 
     fn asked(query: &str, form: &str, peeked: Option<&[u8]>) -> Result<String, Bad> {
         let target = target("https://wiki.example/w/api.php");
+        let mut parts = peeked.map(|_| Parts::new("x", []));
+        if let (Some(parts), Some(peeked)) = (&mut parts, peeked) {
+            parts.take(peeked)?;
+        }
         module(
             &target,
             &fields(query.as_bytes()),
             &fields(form.as_bytes()),
-            peeked,
+            parts.as_ref(),
         )
     }
 
@@ -291,7 +303,7 @@ mod tests {
             asked("", "action=edit&text=Special:OAuth", None),
             Ok("edit".into())
         );
-        let pieces = b"--x\nContent-Type: text/plain\nContent-disposition: form-data; name=\"action\"\n\nupload\n--x\n";
+        let pieces = b"--x\nContent-Type: text/plain\nContent-disposition: form-data; name=\"action\"\n\nupload\n--x--\n";
         assert_eq!(asked("", "", Some(pieces)), Ok("upload".into()));
         assert_eq!(asked("", "", None), Ok("help".into()));
     }
@@ -316,6 +328,79 @@ mod tests {
         let pieces =
             b"--x\r\nContent-Disposition: form-data; name=\"action\"\r\n\r\nlogin\r\n--x\r\n";
         assert_eq!(asked("", "", Some(pieces)), Err(Bad::Module));
+        let pieces = b"--x\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nSpecial:OAuth/identify\r\n--x--\r\n";
+        assert!(asked("action=query", "", Some(pieces)).is_err());
+        // Where it may come later, it is not called "help".
+        let pieces = b"--x\r\nContent-Disposition: form-data; name=\"text\"\r\n\r\nlogin";
+        assert!(asked("", "", Some(pieces)).is_err());
+        assert_eq!(asked("action=edit", "", Some(pieces)), Ok("edit".into()));
+    }
+
+    fn kind(door: &Door, types: &[&[u8]]) -> Result<BodyKind, Bad> {
+        let mut given = HeaderMap::new();
+        for text in types {
+            let value = HeaderValue::from_bytes(text).expect("a header");
+            given.append(CONTENT_TYPE, value);
+        }
+        body_kind(&given, false, door)
+    }
+
+    #[test]
+    fn api_php_gets_forms_in_plain_spellings_alone() {
+        for text in [
+            "application/x-www-form-urlencoded",
+            "application/x-www-form-urlencoded; charset=utf-8",
+            "application/x-www-form-urlencoded;charset=UTF-8",
+        ] {
+            assert_eq!(kind(&Door::Api, &[text.as_bytes()]), Ok(BodyKind::Form));
+        }
+        for (text, boundary) in [
+            ("multipart/form-data; boundary=0a1b", "0a1b"),
+            (
+                "multipart/form-data; boundary=----WebKit-x_1",
+                "----WebKit-x_1",
+            ),
+            (
+                "multipart/form-data; boundary=\"===============12==\"",
+                "===============12==",
+            ),
+        ] {
+            let found = kind(&Door::Api, &[text.as_bytes()]);
+            assert_eq!(found, Ok(BodyKind::Multipart(boundary.to_owned())));
+        }
+        for text in [
+            &b"multipart/form-data,boundary=b"[..],
+            b"multipart/form-data;boundary=b",
+            b"multipart/form-data; boundary=b; boundary=c",
+            b"multipart/form-data; boundary=b,c",
+            b"multipart/form-data; boundary=\"b\"c\"",
+            b"multipart/form-data; boundary=\"b",
+            b"multipart/form-data; boundary=",
+            b"multipart/form-data; boundary=\"\"",
+            b"multipart/form-data; x=boundary; boundary=b",
+            b"multipart/form-data; boundary*=b",
+            b"Multipart/Form-Data; boundary=b",
+            b"multipart/form-data",
+            b"application/x-www-form-urlencoded,x",
+            b"application/x-www-form-urlencoded x",
+            b"application/x-www-form-urlencoded; x=\xff",
+            b"application/x-www-form-urlencoded; charset=utf-7",
+            b"application/json",
+            b"text/plain",
+            b"",
+        ] {
+            let found = kind(&Door::Api, &[text]);
+            assert_eq!(found, Err(Bad::ContentType), "{text:?}");
+        }
+        assert_eq!(kind(&Door::Api, &[]), Err(Bad::ContentType));
+        let twice = [
+            &b"application/x-www-form-urlencoded"[..],
+            b"multipart/form-data; boundary=b",
+        ];
+        assert_eq!(kind(&Door::Api, &twice), Err(Bad::ContentType));
+        let rest = Door::Rest("page".to_owned());
+        assert_eq!(kind(&rest, &[b"application/json"]), Ok(BodyKind::Other));
+        assert_eq!(kind(&rest, &[]), Ok(BodyKind::Other));
     }
 
     #[test]
