@@ -60,6 +60,9 @@ pub enum Bad {
     /// The body did not come whole.
     #[error("The body did not arrive.")]
     Body,
+    /// The body hardly came.
+    #[error("The body came too slowly, so nothing was sent. Send it in one go.")]
+    Slow,
 }
 
 /// Why there is no answer of a wiki.
@@ -83,6 +86,9 @@ pub enum BrokerError {
     /// Too many of one user; seconds after which the next may come.
     #[error("too many requests to wikis")]
     TooMany(u64),
+    /// All users together send more than the hub holds; seconds after which there may be room.
+    #[error("the hub has no memory for the form")]
+    Busy(u64),
     /// The wiki was not reached; how long to wait.
     #[error("the wiki was not reached ({0})")]
     Away(String),
@@ -109,6 +115,7 @@ impl BrokerError {
             | Self::NoCredential
             | Self::NeedsGrant
             | Self::TooMany(_)
+            | Self::Busy(_)
             | Self::Away(_)
             | Self::Provider(_)
             | Self::Store(_) => Outcome::NotSent,
@@ -124,6 +131,7 @@ impl BrokerError {
             Self::NoCredential => "no-credential",
             Self::NeedsGrant => "needs-grant",
             Self::TooMany(_) => "too-many",
+            Self::Busy(_) => "busy",
             Self::Away(_) => "away",
             Self::Unknown(_) => "no-answer",
             Self::Provider(_) | Self::Store(_) => "failed",

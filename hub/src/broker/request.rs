@@ -5,6 +5,7 @@
 //! another kind than we do.
 //! **Invariant:** nothing that a notebook sends becomes a credential: no `Authorization`, no cookie, no parameter of OAuth.
 
+use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
     CONTENT_TYPE, ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE,
@@ -66,6 +67,8 @@ const URLENCODED: &str = "application/x-www-form-urlencoded";
 pub(super) const PEEK: usize = 64 << 10;
 /// Parameters of one request.
 pub(super) const NAMES: usize = 500;
+/// From here on a form takes a while to read, in bytes.
+const LARGE: usize = 256 << 10;
 /// Of the client's own name.
 const AGENT_BYTES: usize = 300;
 
@@ -183,9 +186,23 @@ fn boundary(kind: &str) -> Option<&str> {
     is_plain.then_some(word)
 }
 
-/// The fields of a form, or of an address.
-pub(super) fn fields(encoded: &[u8]) -> Vec<(String, String)> {
-    form_urlencoded::parse(encoded).into_owned().collect()
+/// The fields of a form, or of an address. They are counted before any is read.
+pub(super) fn fields(encoded: &[u8]) -> Result<Vec<(String, String)>, Bad> {
+    let separators = encoded.iter().filter(|byte| **byte == b'&');
+    if separators.count() > NAMES {
+        return Err(Bad::Parameter("there are too many"));
+    }
+    Ok(form_urlencoded::parse(encoded).into_owned().collect())
+}
+
+/// The fields of a form; of a large one, where nobody else waits for it.
+pub(super) async fn fields_of(form: &Bytes) -> Result<Vec<(String, String)>, Bad> {
+    if form.len() <= LARGE {
+        return fields(form);
+    }
+    let form = form.clone();
+    let reading = tokio::task::spawn_blocking(move || fields(&form));
+    reading.await.unwrap_or(Err(Bad::Body))
 }
 
 /// What is asked for, if all of it may be.
@@ -197,7 +214,7 @@ pub(super) fn module(
 ) -> Result<String, Bad> {
     let in_parts = parts.map(Parts::found).unwrap_or_default();
     let mut seen: Vec<&str> = Vec::new();
-    for (name, value) in query.iter().chain(form) {
+    for (name, _) in query.iter().chain(form) {
         check_name(name)?;
         if seen.contains(&name.as_str()) {
             return Err(Bad::Parameter(
@@ -287,8 +304,8 @@ mod tests {
         }
         module(
             &target,
-            &fields(query.as_bytes()),
-            &fields(form.as_bytes()),
+            &fields(query.as_bytes())?,
+            &fields(form.as_bytes())?,
             parts.as_ref(),
         )
     }
@@ -343,6 +360,18 @@ mod tests {
             given.append(CONTENT_TYPE, value);
         }
         body_kind(&given, false, door)
+    }
+
+    #[tokio::test]
+    async fn fields_are_counted_before_they_are_read() {
+        let many = Bytes::from("a&".repeat(8 << 20));
+        let begun = std::time::Instant::now();
+        let refused = fields_of(&many).await;
+        assert_eq!(refused, Err(Bad::Parameter("there are too many")));
+        assert!(begun.elapsed().as_secs() < 2, "{:?}", begun.elapsed());
+        let large = Bytes::from(format!("action=edit&text={}", "%41".repeat(1 << 20)));
+        let read = fields_of(&large).await.expect("two fields");
+        assert_eq!((read.len(), read[1].1.len()), (2, 1 << 20));
     }
 
     #[test]
