@@ -22,6 +22,7 @@ pub(super) struct Memory {
     all: Semaphore,
     /// A plain lock: held for arithmetic only. Users who hold something.
     held: Mutex<HashMap<i64, usize>>,
+    patience: Duration,
 }
 
 /// What one form takes; given back when it is dropped.
@@ -38,6 +39,7 @@ impl Memory {
         Self {
             all: Semaphore::new(ALL),
             held: Mutex::default(),
+            patience: PATIENCE,
         }
     }
 
@@ -69,7 +71,7 @@ impl Held<'_> {
             self.kib += more;
         }
         let count = u32::try_from(more).unwrap_or(u32::MAX);
-        let places = tokio::time::timeout(PATIENCE, self.of.all.acquire_many(count))
+        let places = tokio::time::timeout(self.of.patience, self.of.all.acquire_many(count))
             .await
             .ok()
             .and_then(Result::ok)
@@ -98,9 +100,12 @@ impl Drop for Held<'_> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn nobody_has_more_than_a_share_and_what_is_over_is_given_back() {
-        let memory = Memory::new();
+        let memory = Memory {
+            patience: Duration::from_millis(50),
+            ..Memory::new()
+        };
         let mib = 1 << 20;
         let mut all = Vec::new();
         for user in 0..8 {

@@ -17,6 +17,7 @@ mod consent;
 mod credentials;
 mod delivery;
 mod dial;
+mod kind;
 mod limits;
 mod list;
 mod looks;
@@ -49,6 +50,7 @@ pub use self::consent::{ConsentError, Own, Permission};
 use self::credentials::Credentials;
 pub use self::delivery::Given;
 pub use self::dial::Dial;
+use self::kind::BodyKind;
 pub use self::limits::Limits;
 use self::limits::{Turn, Turns};
 use self::list::List;
@@ -57,7 +59,6 @@ use self::looks::Looks;
 use self::memory::Memory;
 use self::parts::Parts;
 pub use self::refusal::{Bad, BrokerError, Outcome};
-use self::request::BodyKind;
 pub use self::sites::{Site, Sites};
 use crate::access::Revoke;
 use crate::login::provider::LoginError;
@@ -380,7 +381,7 @@ impl Broker {
         entry.is_for(&target.host, "");
         let method = request::method(asked.method, &target.door)?;
         let headers = request::headers(asked.headers, &settings.user_agent, &caller.user)?;
-        let kind = request::body_kind(asked.headers, body.is_end_stream(), &target.door)?;
+        let kind = kind::of(asked.headers, body.is_end_stream(), &target.door)?;
         if body.size_hint().lower() > settings.body_bytes {
             return Err(Bad::TooLarge.into());
         }
@@ -389,7 +390,7 @@ impl Broker {
         let (begun, is_over) = match kind {
             BodyKind::Empty => (Bytes::new(), true),
             BodyKind::Form => (
-                body::read_form(&mut body, FORM_BYTES, &mut held).await?,
+                body::read_form(&mut body, FORM_BYTES, &mut held, body::FORMS).await?,
                 true,
             ),
             BodyKind::Multipart(_) | BodyKind::Other => {

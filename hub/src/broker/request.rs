@@ -1,8 +1,7 @@
 //! What a request to a wiki may be. Pure: nothing is sent here.
 //!
 //! What decides is looked for wherever the wiki would look: in the address, in a form, and in the parts of a multipart body. A name that
-//! comes twice is refused, since the wiki would take the last one and we might look at the first; and a body that the wiki might read as
-//! another kind than we do.
+//! comes twice is refused, since the wiki would take the last one and we might look at the first.
 //! **Invariant:** nothing that a notebook sends becomes a credential: no `Authorization`, no cookie, no parameter of OAuth.
 
 use bytes::Bytes;
@@ -62,7 +61,6 @@ const CLOSED: [&str; 12] = [
     "validatepassword",
     "webauthn",
 ];
-const URLENCODED: &str = "application/x-www-form-urlencoded";
 /// How far a multipart body is read to find what it asks for.
 pub(super) const PEEK: usize = 64 << 10;
 /// Parameters of one request.
@@ -71,19 +69,6 @@ pub(super) const NAMES: usize = 500;
 const LARGE: usize = 256 << 10;
 /// Of the client's own name.
 const AGENT_BYTES: usize = 300;
-
-/// What the body is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum BodyKind {
-    /// None.
-    Empty,
-    /// A form, which is read whole, because OAuth 1.0a signs its fields.
-    Form,
-    /// A multipart form for `api.php`, and its boundary: streamed, looked at, and not signed over.
-    Multipart(String),
-    /// Anything else, for `rest.php` alone: streamed.
-    Other,
-}
 
 /// The method, if wikis take it there.
 pub(super) fn method(text: &str, door: &Door) -> Result<http::Method, Bad> {
@@ -133,57 +118,6 @@ pub(super) fn brought(answered: &HeaderMap) -> HeaderMap {
         }
     }
     brought
-}
-
-/// What comes, by its content type. `api.php` gets forms in the spellings that PHP and we read alike, and nothing else.
-pub(super) fn body_kind(given: &HeaderMap, is_empty: bool, door: &Door) -> Result<BodyKind, Bad> {
-    let mut all = given.get_all(CONTENT_TYPE).iter();
-    let (kind, more) = (all.next(), all.next());
-    if more.is_some() {
-        return Err(Bad::ContentType);
-    }
-    if is_empty {
-        return Ok(BodyKind::Empty);
-    }
-    let kind = kind.and_then(|value| value.to_str().ok());
-    match (door, kind) {
-        (Door::Rest(_), kind) => {
-            let kind = kind.and_then(|kind| kind.split(';').next());
-            let kind = kind.unwrap_or_default().trim();
-            Ok(if kind.eq_ignore_ascii_case(URLENCODED) {
-                BodyKind::Form
-            } else {
-                BodyKind::Other
-            })
-        }
-        (Door::Api, Some(kind)) if is_form(kind) => Ok(BodyKind::Form),
-        (Door::Api, Some(kind)) => boundary(kind)
-            .map(|boundary| BodyKind::Multipart(boundary.to_owned()))
-            .ok_or(Bad::ContentType),
-        (Door::Api, None) => Err(Bad::ContentType),
-    }
-}
-
-fn is_form(kind: &str) -> bool {
-    let Some(more) = kind.strip_prefix(URLENCODED) else {
-        return false;
-    };
-    let more = more.to_ascii_lowercase();
-    matches!(more.as_str(), "" | "; charset=utf-8" | ";charset=utf-8")
-}
-
-/// The boundary, as a plain word or between quotes.
-fn boundary(kind: &str) -> Option<&str> {
-    let text = kind.strip_prefix("multipart/form-data; boundary=")?;
-    let (word, more): (&str, &[u8]) = match text.strip_prefix('"') {
-        Some(quoted) => (quoted.strip_suffix('"')?, b"-_.+'=/:?()"),
-        None => (text, b"-_.+'"),
-    };
-    let is_plain = (1..=70).contains(&word.len())
-        && word
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte));
-    is_plain.then_some(word)
 }
 
 /// The fields of a form, or of an address. They are counted before any is read.
@@ -353,15 +287,6 @@ mod tests {
         assert_eq!(asked("action=edit", "", Some(pieces)), Ok("edit".into()));
     }
 
-    fn kind(door: &Door, types: &[&[u8]]) -> Result<BodyKind, Bad> {
-        let mut given = HeaderMap::new();
-        for text in types {
-            let value = HeaderValue::from_bytes(text).expect("a header");
-            given.append(CONTENT_TYPE, value);
-        }
-        body_kind(&given, false, door)
-    }
-
     #[tokio::test]
     async fn fields_are_counted_before_they_are_read() {
         let many = Bytes::from("a&".repeat(8 << 20));
@@ -372,64 +297,6 @@ mod tests {
         let large = Bytes::from(format!("action=edit&text={}", "%41".repeat(1 << 20)));
         let read = fields_of(&large).await.expect("two fields");
         assert_eq!((read.len(), read[1].1.len()), (2, 1 << 20));
-    }
-
-    #[test]
-    fn api_php_gets_forms_in_plain_spellings_alone() {
-        for text in [
-            "application/x-www-form-urlencoded",
-            "application/x-www-form-urlencoded; charset=utf-8",
-            "application/x-www-form-urlencoded;charset=UTF-8",
-        ] {
-            assert_eq!(kind(&Door::Api, &[text.as_bytes()]), Ok(BodyKind::Form));
-        }
-        for (text, boundary) in [
-            ("multipart/form-data; boundary=0a1b", "0a1b"),
-            (
-                "multipart/form-data; boundary=----WebKit-x_1",
-                "----WebKit-x_1",
-            ),
-            (
-                "multipart/form-data; boundary=\"===============12==\"",
-                "===============12==",
-            ),
-        ] {
-            let found = kind(&Door::Api, &[text.as_bytes()]);
-            assert_eq!(found, Ok(BodyKind::Multipart(boundary.to_owned())));
-        }
-        for text in [
-            &b"multipart/form-data,boundary=b"[..],
-            b"multipart/form-data;boundary=b",
-            b"multipart/form-data; boundary=b; boundary=c",
-            b"multipart/form-data; boundary=b,c",
-            b"multipart/form-data; boundary=\"b\"c\"",
-            b"multipart/form-data; boundary=\"b",
-            b"multipart/form-data; boundary=",
-            b"multipart/form-data; boundary=\"\"",
-            b"multipart/form-data; x=boundary; boundary=b",
-            b"multipart/form-data; boundary*=b",
-            b"Multipart/Form-Data; boundary=b",
-            b"multipart/form-data",
-            b"application/x-www-form-urlencoded,x",
-            b"application/x-www-form-urlencoded x",
-            b"application/x-www-form-urlencoded; x=\xff",
-            b"application/x-www-form-urlencoded; charset=utf-7",
-            b"application/json",
-            b"text/plain",
-            b"",
-        ] {
-            let found = kind(&Door::Api, &[text]);
-            assert_eq!(found, Err(Bad::ContentType), "{text:?}");
-        }
-        assert_eq!(kind(&Door::Api, &[]), Err(Bad::ContentType));
-        let twice = [
-            &b"application/x-www-form-urlencoded"[..],
-            b"multipart/form-data; boundary=b",
-        ];
-        assert_eq!(kind(&Door::Api, &twice), Err(Bad::ContentType));
-        let rest = Door::Rest("page".to_owned());
-        assert_eq!(kind(&rest, &[b"application/json"]), Ok(BodyKind::Other));
-        assert_eq!(kind(&rest, &[]), Ok(BodyKind::Other));
     }
 
     #[test]
