@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::Value;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -31,6 +32,9 @@ const RENEWAL: Duration = Duration::from_secs(90);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at the row.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// From here on a field takes a while to sign, in bytes.
+const LARGE: usize = 256 << 10;
 
 /// Credentials of all users at one provider. Cheap to clone.
 #[derive(Clone)]
@@ -204,6 +208,16 @@ impl Credentials {
         credential: &Credential,
         request: &Outgoing<'_>,
     ) -> Result<SecretString, BrokerError> {
-        Ok(self.acting()?.authorize(&credential.state, request)?)
+        let acting = self.acting()?;
+        let sign = || acting.authorize(&credential.state, request);
+        let is_large = request.form.iter().any(|(_, value)| value.len() > LARGE);
+        let may_block = Handle::try_current()
+            .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+        Ok(if is_large && may_block {
+            // All of it is read several times: others' requests go on meanwhile.
+            tokio::task::block_in_place(sign)?
+        } else {
+            sign()?
+        })
     }
 }

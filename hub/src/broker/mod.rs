@@ -17,9 +17,12 @@ mod consent;
 mod credentials;
 mod delivery;
 mod dial;
+mod kind;
 mod limits;
 mod list;
 mod looks;
+mod memory;
+mod parts;
 mod refusal;
 mod request;
 mod sites;
@@ -35,7 +38,7 @@ use http::HeaderMap;
 use hyper::body::Body;
 use reqwest::redirect::Policy;
 use secrecy::ExposeSecret as _;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
@@ -47,13 +50,15 @@ pub use self::consent::{ConsentError, Own, Permission};
 use self::credentials::Credentials;
 pub use self::delivery::Given;
 pub use self::dial::Dial;
+use self::kind::BodyKind;
 pub use self::limits::Limits;
 use self::limits::{Turn, Turns};
 use self::list::List;
 pub use self::list::Matrix;
 use self::looks::Looks;
+use self::memory::Memory;
+use self::parts::Parts;
 pub use self::refusal::{Bad, BrokerError, Outcome};
-use self::request::BodyKind;
 pub use self::sites::{Site, Sites};
 use crate::access::Revoke;
 use crate::login::provider::LoginError;
@@ -65,10 +70,6 @@ use crate::store::{Store, StoreError};
 
 /// The largest form: it is read whole, since it is signed.
 const FORM_BYTES: usize = 16 << 20;
-/// Memory that all forms under way may take, in KiB.
-const FORMS_KIB: usize = 512 << 10;
-/// How long a form waits for memory.
-const FORMS_PATIENCE: Duration = Duration::from_secs(10);
 /// How long what was read about a launch may be gone by.
 pub(crate) const FRESH: Duration = Duration::from_millis(100);
 const CONNECT: Duration = Duration::from_secs(10);
@@ -142,7 +143,7 @@ struct Inner {
     client: reqwest::Client,
     list: List,
     turns: Turns,
-    forms: Semaphore,
+    forms: Memory,
     actions: Actions,
     /// Taken by the task that writes.
     written: Mutex<Option<mpsc::Receiver<WikiAction>>>,
@@ -200,7 +201,7 @@ impl Broker {
                 settings,
                 credentials,
                 client,
-                forms: Semaphore::new(FORMS_KIB),
+                forms: Memory::new(),
                 actions,
                 written: Mutex::new(Some(written)),
                 met: RwLock::default(),
@@ -362,20 +363,6 @@ impl Broker {
         }
     }
 
-    /// A place in memory for a form of this length.
-    async fn memory(&self, length: Option<u64>) -> Result<SemaphorePermit<'_>, BrokerError> {
-        let most = FORM_BYTES as u64;
-        let kib = length.unwrap_or(most).min(most) / 1024 + 1;
-        let place = self
-            .inner
-            .forms
-            .acquire_many(u32::try_from(kib).unwrap_or(u32::MAX));
-        match tokio::time::timeout(FORMS_PATIENCE, place).await {
-            Ok(Ok(place)) => Ok(place),
-            Ok(Err(_)) | Err(_) => Err(BrokerError::TooMany(5)),
-        }
-    }
-
     async fn carry<B>(
         &self,
         mut caller: BrokerCaller,
@@ -394,35 +381,45 @@ impl Broker {
         entry.is_for(&target.host, "");
         let method = request::method(asked.method, &target.door)?;
         let headers = request::headers(asked.headers, &settings.user_agent, &caller.user)?;
-        let kind = request::body_kind(asked.headers, body.is_end_stream());
+        let kind = kind::of(asked.headers, body.is_end_stream(), &target.door)?;
         if body.size_hint().lower() > settings.body_bytes {
             return Err(Bad::TooLarge.into());
         }
-        let most = match kind {
-            BodyKind::Empty => 0,
-            BodyKind::Form => FORM_BYTES + 1,
-            BodyKind::Multipart | BodyKind::Other => request::PEEK,
-        };
-        // All users' together: they are read whole.
-        let _memory = match kind {
-            BodyKind::Form => Some(self.memory(body.size_hint().exact()).await?),
-            BodyKind::Empty | BodyKind::Multipart | BodyKind::Other => None,
-        };
+        // Held until the wiki has answered: the form is signed and may be sent again.
+        let mut held = self.inner.forms.of(caller.user_id);
         let (begun, is_over) = match kind {
             BodyKind::Empty => (Bytes::new(), true),
-            _ => body::read(&mut body, most).await?,
+            BodyKind::Form => (
+                body::read_form(&mut body, FORM_BYTES, &mut held, body::FORMS).await?,
+                true,
+            ),
+            BodyKind::Multipart(_) | BodyKind::Other => {
+                body::read(&mut body, request::PEEK).await?
+            }
         };
-        if kind == BodyKind::Form && begun.len() > FORM_BYTES {
-            return Err(Bad::TooLarge.into());
-        }
         let query: Vec<(String, String)> =
-            request::fields(target.url.query().unwrap_or_default().as_bytes());
+            request::fields(target.url.query().unwrap_or_default().as_bytes())?;
         let form = match kind {
-            BodyKind::Form => request::fields(&begun),
+            BodyKind::Form => request::fields_of(&begun).await?,
             _ => Vec::new(),
         };
-        let peeked = (kind == BodyKind::Multipart).then_some(&begun[..]);
-        let module = request::module(&target, &query, &form, peeked)?;
+        let mut parts = match &kind {
+            BodyKind::Multipart(boundary) => {
+                let taken = query.iter().map(|(name, _)| name.clone());
+                Some(Parts::new(boundary, taken))
+            }
+            BodyKind::Empty | BodyKind::Form | BodyKind::Other => None,
+        };
+        if let Some(parts) = &mut parts {
+            parts.take(&begun)?;
+            if is_over {
+                parts.end()?;
+            }
+        }
+        let module = request::module(&target, &query, &form, parts.as_ref())?;
+        if let Some(parts) = &mut parts {
+            parts.decided();
+        }
         entry.is_for(&target.host, &module);
         let whole = is_over.then(|| begun.clone());
         let attempt = Attempt {
@@ -439,6 +436,7 @@ impl Broker {
                 body,
                 settings.body_bytes,
                 is_over,
+                parts,
             ))),
         };
         if looked.elapsed() > FRESH {

@@ -43,6 +43,14 @@ pub enum Bad {
         "This action is not sent for a notebook: it signs in or out, changes how the account signs in, or hands out a credential."
     )]
     Module,
+    /// A body for `api.php` of a kind that is not looked at.
+    #[error(
+        "The body is of no kind that is sent to api.php: it takes \"application/x-www-form-urlencoded\", or \"multipart/form-data; boundary=\" and a plain word."
+    )]
+    ContentType,
+    /// A multipart body, and why.
+    #[error("The multipart body is not sent: {0}.")]
+    Parts(&'static str),
     /// A header cannot be sent.
     #[error("A header of this request cannot be sent.")]
     Header,
@@ -52,6 +60,9 @@ pub enum Bad {
     /// The body did not come whole.
     #[error("The body did not arrive.")]
     Body,
+    /// The body hardly came.
+    #[error("The body came too slowly, so nothing was sent. Send it in one go.")]
+    Slow,
 }
 
 /// Why there is no answer of a wiki.
@@ -75,6 +86,9 @@ pub enum BrokerError {
     /// Too many of one user; seconds after which the next may come.
     #[error("too many requests to wikis")]
     TooMany(u64),
+    /// All users together send more than the hub holds; seconds after which there may be room.
+    #[error("the hub has no memory for the form")]
+    Busy(u64),
     /// The wiki was not reached; how long to wait.
     #[error("the wiki was not reached ({0})")]
     Away(String),
@@ -101,6 +115,7 @@ impl BrokerError {
             | Self::NoCredential
             | Self::NeedsGrant
             | Self::TooMany(_)
+            | Self::Busy(_)
             | Self::Away(_)
             | Self::Provider(_)
             | Self::Store(_) => Outcome::NotSent,
@@ -116,6 +131,7 @@ impl BrokerError {
             Self::NoCredential => "no-credential",
             Self::NeedsGrant => "needs-grant",
             Self::TooMany(_) => "too-many",
+            Self::Busy(_) => "busy",
             Self::Away(_) => "away",
             Self::Unknown(_) => "no-answer",
             Self::Provider(_) | Self::Store(_) => "failed",

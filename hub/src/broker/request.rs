@@ -1,9 +1,10 @@
 //! What a request to a wiki may be. Pure: nothing is sent here.
 //!
-//! What decides is looked for wherever the wiki would look: in the address, in a form, and in the first parts of a multipart body. A name
-//! that comes twice is refused, since the wiki would take the last one and we might look at the first.
+//! What decides is looked for wherever the wiki would look: in the address, in a form, and in the parts of a multipart body. A name that
+//! comes twice is refused, since the wiki would take the last one and we might look at the first.
 //! **Invariant:** nothing that a notebook sends becomes a credential: no `Authorization`, no cookie, no parameter of OAuth.
 
+use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
     CONTENT_TYPE, ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE,
@@ -11,6 +12,7 @@ use http::header::{
 };
 use url::form_urlencoded;
 
+use super::parts::Parts;
 use super::refusal::Bad;
 use super::sites::{Door, Target};
 
@@ -62,22 +64,11 @@ const CLOSED: [&str; 12] = [
 /// How far a multipart body is read to find what it asks for.
 pub(super) const PEEK: usize = 64 << 10;
 /// Parameters of one request.
-const NAMES: usize = 500;
+pub(super) const NAMES: usize = 500;
+/// From here on a form takes a while to read, in bytes.
+const LARGE: usize = 256 << 10;
 /// Of the client's own name.
 const AGENT_BYTES: usize = 300;
-
-/// What the body is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BodyKind {
-    /// None.
-    Empty,
-    /// A form, which is read whole, because OAuth 1.0a signs its fields.
-    Form,
-    /// A multipart form: streamed, and not signed over.
-    Multipart,
-    /// Anything else: streamed.
-    Other,
-}
 
 /// The method, if wikis take it there.
 pub(super) fn method(text: &str, door: &Door) -> Result<http::Method, Bad> {
@@ -129,27 +120,23 @@ pub(super) fn brought(answered: &HeaderMap) -> HeaderMap {
     brought
 }
 
-pub(super) fn body_kind(given: &HeaderMap, is_empty: bool) -> BodyKind {
-    if is_empty {
-        return BodyKind::Empty;
+/// The fields of a form, or of an address. They are counted before any is read.
+pub(super) fn fields(encoded: &[u8]) -> Result<Vec<(String, String)>, Bad> {
+    let separators = encoded.iter().filter(|byte| **byte == b'&');
+    if separators.count() > NAMES {
+        return Err(Bad::Parameter("there are too many"));
     }
-    let kind = given
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    match kind.as_str() {
-        "application/x-www-form-urlencoded" => BodyKind::Form,
-        "multipart/form-data" => BodyKind::Multipart,
-        _ => BodyKind::Other,
-    }
+    Ok(form_urlencoded::parse(encoded).into_owned().collect())
 }
 
-/// The fields of a form, or of an address.
-pub(super) fn fields(encoded: &[u8]) -> Vec<(String, String)> {
-    form_urlencoded::parse(encoded).into_owned().collect()
+/// The fields of a form; of a large one, where nobody else waits for it.
+pub(super) async fn fields_of(form: &Bytes) -> Result<Vec<(String, String)>, Bad> {
+    if form.len() <= LARGE {
+        return fields(form);
+    }
+    let form = form.clone();
+    let reading = tokio::task::spawn_blocking(move || fields(&form));
+    reading.await.unwrap_or(Err(Bad::Body))
 }
 
 /// What is asked for, if all of it may be.
@@ -157,45 +144,43 @@ pub(super) fn module(
     target: &Target,
     query: &[(String, String)],
     form: &[(String, String)],
-    peeked: Option<&[u8]>,
+    parts: Option<&Parts>,
 ) -> Result<String, Bad> {
+    let in_parts = parts.map(Parts::found).unwrap_or_default();
     let mut seen: Vec<&str> = Vec::new();
-    for (name, value) in query.iter().chain(form) {
+    for (name, _) in query.iter().chain(form) {
         check_name(name)?;
         if seen.contains(&name.as_str()) {
             return Err(Bad::Parameter(
                 "one comes twice; join several values with \"|\"",
             ));
         }
-        if name == "title" && names_oauth(value) {
-            return Err(Bad::Address("nothing of OAuth is called for a notebook"));
-        }
         if seen.len() == NAMES {
             return Err(Bad::Parameter("there are too many"));
         }
         seen.push(name);
     }
+    let all = || query.iter().chain(form).chain(in_parts);
+    if all().any(|(name, value)| name == "title" && names_oauth(value)) {
+        return Err(Bad::Address("nothing of OAuth is called for a notebook"));
+    }
     if let Door::Rest(first) = &target.door {
         return Ok(word(first));
     }
-    let in_parts = peeked.and_then(|bytes| part(bytes, "action"));
-    let action = query
-        .iter()
-        .chain(form)
-        .find(|(name, _)| name == "action")
-        .map(|(_, value)| value.clone());
-    for action in action.iter().chain(&in_parts) {
-        if CLOSED.contains(&action.trim().to_ascii_lowercase().as_str()) {
-            return Err(Bad::Module);
+    match all().find(|(name, _)| name == "action") {
+        Some((_, action)) if CLOSED.contains(&action.trim().to_ascii_lowercase().as_str()) => {
+            Err(Bad::Module)
         }
+        Some((_, action)) => Ok(word(action)),
+        None if parts.is_none_or(Parts::is_over) => Ok("help".to_owned()),
+        None => Err(Bad::Parts(
+            "\"action\" has to stand in the address, or in the first 64 KiB",
+        )),
     }
-    Ok(in_parts
-        .or(action)
-        .map_or_else(|| "help".to_owned(), |action| word(&action)))
 }
 
 /// Names are plain, since PHP writes others anew and then no signature holds; and none is OAuth's.
-fn check_name(name: &str) -> Result<(), Bad> {
+pub(super) fn check_name(name: &str) -> Result<(), Bad> {
     if name.len() > 128
         || !name
             .bytes()
@@ -218,32 +203,6 @@ fn names_oauth(title: &str) -> bool {
         .filter(|letter| !matches!(letter, ' ' | '_' | ':'))
         .collect();
     plain.to_ascii_lowercase().starts_with("specialoauth")
-}
-
-/// The value of a part of a multipart body, if it is in its beginning.
-fn part(bytes: &[u8], name: &str) -> Option<String> {
-    let text = String::from_utf8_lossy(bytes);
-    let at = [
-        format!("name=\"{name}\""),
-        format!("name={name}\n"),
-        format!("name={name}\r"),
-    ]
-    .iter()
-    .filter_map(|mark| text.find(mark.as_str()))
-    .min()?;
-    let rest = &text[at..];
-    let value = [("\r\n\r\n", "\r\n"), ("\n\n", "\n")]
-        .iter()
-        .filter_map(|(head, end)| {
-            let start = rest.find(head)?;
-            let value = &rest[start + head.len()..];
-            Some((
-                start,
-                value.split(end).next().unwrap_or_default().to_owned(),
-            ))
-        })
-        .min_by_key(|(start, _)| *start)?;
-    Some(value.1)
 }
 
 /// A short plain word for a row.
@@ -273,11 +232,15 @@ mod tests {
 
     fn asked(query: &str, form: &str, peeked: Option<&[u8]>) -> Result<String, Bad> {
         let target = target("https://wiki.example/w/api.php");
+        let mut parts = peeked.map(|_| Parts::new("x", []));
+        if let (Some(parts), Some(peeked)) = (&mut parts, peeked) {
+            parts.take(peeked)?;
+        }
         module(
             &target,
-            &fields(query.as_bytes()),
-            &fields(form.as_bytes()),
-            peeked,
+            &fields(query.as_bytes())?,
+            &fields(form.as_bytes())?,
+            parts.as_ref(),
         )
     }
 
@@ -291,7 +254,7 @@ mod tests {
             asked("", "action=edit&text=Special:OAuth", None),
             Ok("edit".into())
         );
-        let pieces = b"--x\nContent-Type: text/plain\nContent-disposition: form-data; name=\"action\"\n\nupload\n--x\n";
+        let pieces = b"--x\nContent-Type: text/plain\nContent-disposition: form-data; name=\"action\"\n\nupload\n--x--\n";
         assert_eq!(asked("", "", Some(pieces)), Ok("upload".into()));
         assert_eq!(asked("", "", None), Ok("help".into()));
     }
@@ -316,6 +279,24 @@ mod tests {
         let pieces =
             b"--x\r\nContent-Disposition: form-data; name=\"action\"\r\n\r\nlogin\r\n--x\r\n";
         assert_eq!(asked("", "", Some(pieces)), Err(Bad::Module));
+        let pieces = b"--x\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nSpecial:OAuth/identify\r\n--x--\r\n";
+        assert!(asked("action=query", "", Some(pieces)).is_err());
+        // Where it may come later, it is not called "help".
+        let pieces = b"--x\r\nContent-Disposition: form-data; name=\"text\"\r\n\r\nlogin";
+        assert!(asked("", "", Some(pieces)).is_err());
+        assert_eq!(asked("action=edit", "", Some(pieces)), Ok("edit".into()));
+    }
+
+    #[tokio::test]
+    async fn fields_are_counted_before_they_are_read() {
+        let many = Bytes::from("a&".repeat(8 << 20));
+        let begun = std::time::Instant::now();
+        let refused = fields_of(&many).await;
+        assert_eq!(refused, Err(Bad::Parameter("there are too many")));
+        assert!(begun.elapsed().as_secs() < 2, "{:?}", begun.elapsed());
+        let large = Bytes::from(format!("action=edit&text={}", "%41".repeat(1 << 20)));
+        let read = fields_of(&large).await.expect("two fields");
+        assert_eq!((read.len(), read[1].1.len()), (2, 1 << 20));
     }
 
     #[test]

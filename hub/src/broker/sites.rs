@@ -184,30 +184,60 @@ impl Sites {
     }
 }
 
-/// What is asked of `rest.php`; nothing of OAuth, however it is spelt.
+/// What is asked of `rest.php`; nothing of OAuth, however it is spelt. The first part leads to OAuth or elsewhere (so do the first two where
+/// versions come first); titles stand behind, with slashes and words of their own, as long as nothing leads back out of them.
 fn of_rest(below: &str) -> Result<String, Bad> {
-    let small = below.to_ascii_lowercase();
-    if ["%2f", "%5c", "%2e", "//"]
-        .iter()
-        .any(|trick| small.contains(trick))
-    {
-        return Err(Bad::Address(
-            "its path has parts that could be read in two ways",
-        ));
+    let two_ways = Err(Bad::Address(
+        "its path has parts that could be read in two ways",
+    ));
+    let mut parts = below.split('/');
+    let (first, second) = (parts.next().unwrap_or_default(), parts.next());
+    let is_plain = |part: &str| {
+        part.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    if first.is_empty() || !is_plain(first) || below.contains("//") {
+        return two_ways;
     }
-    let decoded = percent_decode_str(&small).decode_utf8_lossy().into_owned();
-    let mut parts = decoded.split('/');
-    if parts
-        .clone()
-        .any(|part| part.starts_with("oauth") || part == "..")
+    let second = second.map(|second| percent_decode_str(second).decode_utf8_lossy());
+    if second
+        .as_ref()
+        .is_some_and(|second| second.contains(['/', '\\', '%']))
+        && is_version(first)
+    {
+        return two_ways;
+    }
+    // Whoever stands between may decode it once more.
+    let mut decoded = below.to_owned();
+    for _ in 0..3 {
+        if decoded
+            .split(['/', '\\'])
+            .any(|part| matches!(part, "." | ".."))
+        {
+            return two_ways;
+        }
+        decoded = percent_decode_str(&decoded)
+            .decode_utf8_lossy()
+            .into_owned();
+    }
+    let firsts = [Some(first), second.as_deref().filter(|_| is_version(first))];
+    if firsts
+        .into_iter()
+        .flatten()
+        .any(|part| part.trim_start().to_ascii_lowercase().starts_with("oauth"))
     {
         return Err(Bad::Address("nothing of OAuth is called for a notebook"));
     }
-    let first = parts.next().unwrap_or_default();
-    Ok(match parts.next() {
-        Some(second) if first.starts_with('v') => second.to_owned(),
-        _ => first.to_owned(),
+    Ok(match second {
+        Some(second) if is_version(first) => second.to_ascii_lowercase(),
+        _ => first.to_ascii_lowercase(),
     })
+}
+
+/// `v1`, as in `rest.php/v1/page/Earth`.
+fn is_version(part: &str) -> bool {
+    part.strip_prefix(['v', 'V'])
+        .is_some_and(|rest| rest.starts_with(|letter: char| letter.is_ascii_digit()))
 }
 
 /// Sites of a site matrix: the public ones, closed ones too, since they can be read.
@@ -265,6 +295,26 @@ mod tests {
                 "https://en.wikipedia.org/w/rest.php/v1/page/Earth",
                 Door::Rest("page".into()),
             ),
+            (
+                "https://en.wikipedia.org/w/rest.php/v1/page/User%3AAda%2Fsandbox",
+                Door::Rest("page".into()),
+            ),
+            (
+                "https://en.wikipedia.org/w/rest.php/v1/page/OAuth",
+                Door::Rest("page".into()),
+            ),
+            (
+                "https://en.wikipedia.org/w/rest.php/v1/page/OAuth_2.0/history",
+                Door::Rest("page".into()),
+            ),
+            (
+                "https://en.wikipedia.org/w/rest.php/v1/page/Who%3F...%5C100%25",
+                Door::Rest("page".into()),
+            ),
+            (
+                "https://en.wikipedia.org/w/rest.php/wikibase/v1/entities/items/Q42",
+                Door::Rest("wikibase".into()),
+            ),
             ("https://wiki.example/x/api.php", Door::Api),
             ("http://127.0.0.1:8080/w/api.php", Door::Api),
         ] {
@@ -307,6 +357,17 @@ mod tests {
             "https://en.wikipedia.org/w/rest.php/%6fauth2/access_token",
             "https://en.wikipedia.org/w/rest.php//oauth2/access_token",
             "https://en.wikipedia.org/w/rest.php/v1/..%2foauth2/access_token",
+            "https://en.wikipedia.org/w/rest.php/v1/page/..%2f..%2Foauth2/access_token",
+            "https://en.wikipedia.org/w/rest.php/v1/page/..%5c..%5Coauth2/access_token",
+            "https://en.wikipedia.org/w/rest.php/v1/page/%252e%252E%252f..%2foauth2",
+            "https://en.wikipedia.org/w/rest.php/page/x%2F..%2F..%2Foauth2",
+            "https://en.wikipedia.org/w/rest.php/.%2foauth2/access_token",
+            "https://en.wikipedia.org/w/rest.php/%2foauth2/access_token",
+            "https://en.wikipedia.org/w/rest.php/oauth2%2faccess_token",
+            "https://en.wikipedia.org/w/rest.php/%256fauth2/access_token",
+            "https://en.wikipedia.org/w/rest.php/v1/%6fauth2/access_token",
+            "https://en.wikipedia.org/w/rest.php/v1/%256fauth2/access_token",
+            "https://en.wikipedia.org/w/rest.php/v1%2foauth2/access_token",
             "https://en.wikipedia.org/w/rest.php/v1/%2e%2e/oauth2/access_token",
             "https://en.wikipedia.org/w/api.php#x",
             "https://en.wikipedia.org/w/api.php?a=b\r\nHost:%20evil.example",

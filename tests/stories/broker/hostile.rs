@@ -113,3 +113,51 @@ async fn a_hostile_notebook_gets_nothing_but_its_own_api() -> Result<()> {
     ensure!(slowest < 1.0, "the other one waited {slowest} s");
     Ok(())
 }
+
+/// Code for a notebook: a multipart body as bytes.
+const PARTS: &str = "def head(name):\n    \
+        return b'--b\\r\\nContent-Disposition: form-data; ' + name + b'\\r\\n\\r\\n'\n\
+    def part(name, value):\n    \
+        return head(name) + value + b'\\r\\n'\n\
+    def send(*parts, kind='multipart/form-data; boundary=b', query='?action=upload'):\n    \
+        return raw(api + query, 'POST', data=b''.join(parts) + b'--b--\\r\\n', headers={'Content-Type': kind})\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_that_is_closed_is_not_hidden_in_a_body() -> Result<()> {
+    let (_hub, wiki, person) = acting("oauth2", "").await?;
+    let mut kernel = Kernel::started(&person, "").await?;
+    kernel.run(RAW).await?;
+    kernel.run(PARTS).await?;
+    wiki.forget_seen();
+    let said = kernel
+        .run(
+            "closed = part(b'name=\"action\"', b'centralauthtoken')\n\
+             print({\n\
+                 send(part(b'name=\"action\"', b'query'), closed), send(part(b'name=\"action\"', b'query'), closed, query=''), send(closed),\n\
+                 *(send(part(name, b'centralauthtoken')) for name in [b'NAME=\"action\"', b\"name='action'\", b'name= \"action\"', b'name=\" action\"', b'name=action; x=y']),\n\
+                 send(closed, kind='multipart/form-data,boundary=b'), send(part(b'name=\"oauth_token\"', b'x')), send(part(b'name=\"access_token\"', b'x')),\n\
+                 *(raw(api + '?action=query', 'POST', data=b'action=centralauthtoken', headers={'Content-Type': kind})\n\
+                   for kind in ['application/x-www-form-urlencoded,x', 'application/x-www-form-urlencoded x', b'application/x-www-form-urlencoded; x=\\xff']),\n\
+             })",
+        )
+        .await?;
+    ensure!(said.trim() == "{(400, 'not-sent')}", "{said}");
+    ensure!(wiki.seen().is_empty(), "{:?}", wiki.seen());
+    // Behind what is looked at before anything is sent: the wiki never gets the body whole.
+    let said = kernel
+        .run("print(send(part(b'name=\"text\"', b'x' * 400_000), closed))")
+        .await?;
+    ensure!(
+        said.contains("'unknown'") || said.contains("'not-sent'"),
+        "{said}"
+    );
+    ensure!(wiki.count("centralauthtoken") == 0, "{:?}", wiki.seen());
+    // And what is lawful goes on, however long.
+    let said = kernel
+        .run(
+            "print(send(part(b'name=\"text\"', b'x' * 400_000), part(b'name=\"more\"', b'y'), query='?action=query&meta=tokens')[1])",
+        )
+        .await?;
+    ensure!(said.trim() == "answered", "{said}");
+    Ok(())
+}

@@ -181,6 +181,9 @@ fn failure(state: &HubState, error: BrokerError) -> Failure {
         BrokerError::Bad(Bad::TooLarge) => {
             Failure::new(StatusCode::PAYLOAD_TOO_LARGE, Bad::TooLarge.to_string())
         }
+        BrokerError::Bad(Bad::Slow) => {
+            Failure::new(StatusCode::REQUEST_TIMEOUT, Bad::Slow.to_string())
+        }
         BrokerError::Bad(bad) => Failure::bad_request(bad.to_string()),
         BrokerError::NoCredential => Failure::forbidden(
             "The hub has no permission of the wiki to act for you: sign in at the hub again, with the wiki, and allow it there.",
@@ -196,6 +199,13 @@ fn failure(state: &HubState, error: BrokerError) -> Failure {
             ..Failure::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "You send more requests to wikis than one person may. Wait a little.",
+            )
+        },
+        BrokerError::Busy(seconds) => Failure {
+            retry_after: Some(seconds),
+            ..Failure::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The hub carries so many large forms of all its users that there is no room for this one. Nothing was sent. Try again in some seconds.",
             )
         },
         BrokerError::Away(_) => Failure::new(
