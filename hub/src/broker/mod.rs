@@ -7,6 +7,9 @@
 //! A request that may have been carried out is never sent twice: what certainly did not leave is *not sent*, what left and was not
 //! answered is *unknown*, and only who asked can find out what became of it. Reading is repeated once, signed anew.
 //!
+//! A request under way is broken off within a second or two of the moment in which its launch is wished to end, its owner stops it, or
+//! takes the permission back (`watch`).
+//!
 //! **Invariant:** no credential of a wiki leaves this room but in a request to a wiki of the list, over TLS or on this machine; and, where
 //! the operator wants it, into the environment of its owner's launches.
 
@@ -25,6 +28,7 @@ mod request;
 mod sites;
 #[cfg(test)]
 pub(crate) mod tests;
+mod watch;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -116,6 +120,12 @@ pub struct Asked<'a> {
     pub url: &'a str,
     /// All headers that came; few of them are sent.
     pub headers: &'a HeaderMap,
+}
+
+/// By what a caller is known.
+struct Shown<'a> {
+    token: &'a str,
+    from: Option<IpAddr>,
 }
 
 /// What a wiki answered. The body streams; a turn of the user is held until it ends.
@@ -335,6 +345,15 @@ impl Broker {
         Ok(caller)
     }
 
+    /// Whose request this is, if there is something to act with too.
+    async fn actor(&self, shown: &Shown<'_>) -> Result<BrokerCaller, BrokerError> {
+        let caller = self.caller(shown.token, shown.from).await?;
+        if caller.auth_state.is_none() {
+            return Err(self.inner.credentials.nothing());
+        }
+        Ok(caller)
+    }
+
     /// Sends a request as the owner of the launch that asks, and returns what the wiki answered, whatever it is.
     ///
     /// # Errors
@@ -427,6 +446,10 @@ impl Broker {
         let whole = is_over.then(|| begun.clone());
         let attempt = Attempt {
             broker: self,
+            shown: Shown {
+                token: asked.token,
+                from: asked.from,
+            },
             target: &target,
             method,
             headers,

@@ -206,11 +206,14 @@ fn failure(state: &HubState, error: BrokerError) -> Failure {
             StatusCode::GATEWAY_TIMEOUT,
             "The wiki did not answer. It may have done what was asked: look there before you ask again.",
         ),
+        BrokerError::Stopped(_) => Failure::forbidden(
+            "This request was broken off on its way to the wiki: its server is ending, or you stopped its requests or took the permission back. The wiki may have done what was asked: look there.",
+        ),
         BrokerError::Provider(LoginError::ReadOnly) => Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "The wiki is read-only for the moment. Try again later.",
         ),
         BrokerError::Provider(error) => Failure::internal(error),
-        BrokerError::Store(error) => error.into(),
+        BrokerError::Store(error) => Failure::internal(error),
     }
 }
