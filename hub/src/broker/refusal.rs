@@ -146,6 +146,12 @@ impl From<StoreError> for BrokerError {
     }
 }
 
+impl From<Arc<StoreError>> for BrokerError {
+    fn from(error: Arc<StoreError>) -> Self {
+        Self::Store(error)
+    }
+}
+
 impl From<LoginError> for BrokerError {
     fn from(error: LoginError) -> Self {
         match error {
