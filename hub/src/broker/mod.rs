@@ -333,10 +333,12 @@ impl Broker {
             .await?
             .ok_or(BrokerError::NoCaller)?;
         if !caller.address.is_unspecified() && address != Some(caller.address) {
-            info!(
-                launch.id = caller.launch,
-                "A token of launch {} was shown from elsewhere", caller.launch
-            );
+            if self.inner.actions.may_tell(&caller.launch) {
+                info!(
+                    launch.id = caller.launch,
+                    "A token of launch {} was shown from elsewhere", caller.launch
+                );
+            }
             return Err(BrokerError::NoCaller);
         }
         if caller.halted {
@@ -363,7 +365,8 @@ impl Broker {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let looked = Instant::now();
-        let caller = self.caller(asked.token, asked.from).await?;
+        let caller = self.caller(asked.token, asked.from).await;
+        let caller = caller.inspect_err(|error| self.inner.actions.turned_away(error))?;
         let launch = caller.launch.clone();
         let mut entry = self.inner.actions.begin(&caller, asked.method);
         match self.carry(caller, looked, asked, body, &mut entry).await {
@@ -409,6 +412,7 @@ impl Broker {
         let settings = &self.inner.settings;
         // What is refused counts too: a flood of it is a flood.
         let turn = self.inner.turns.take(caller.user_id).await?;
+        entry.asks_for(asked.url);
         let target = self.inner.list.now().target(asked.url)?;
         entry.is_for(&target.host, "");
         let method = request::method(asked.method, &target.door)?;
