@@ -1,14 +1,19 @@
 //! What was sent, written down: rows that come a little later, so that no request waits for them.
 //!
 //! A hub that is killed loses the last half second of them.
+//!
+//! What is refused is also told in the log, a line of a launch every so often, so that a flood of it stays a trickle there.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
+use url::{Position, Url};
 
-use super::refusal::{BrokerError, Outcome};
+use super::refusal::{Bad, BrokerError, Outcome};
 use crate::error_chain;
 use crate::metrics::{BROKER_LOST_ACTIONS, BROKER_REQUEST_SECONDS, BROKER_REQUESTS};
 use crate::store::Store;
@@ -21,10 +26,19 @@ const AT_ONCE: usize = 500;
 /// Between two transactions.
 const PAUSE: Duration = Duration::from_millis(400);
 
+/// Between two lines in the log about one launch.
+const QUIET: Duration = Duration::from_secs(10);
+/// Launches that the log tells of in that time; of more it says nothing.
+const TOLD: usize = 256;
+/// The longest host that is kept.
+const HOST: usize = 100;
+
 /// Where actions go.
 #[derive(Debug, Clone)]
 pub(super) struct Actions {
     to: mpsc::Sender<WikiAction>,
+    /// When the log told of a launch last. A plain lock: held for a look only.
+    told: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 /// A request that is under way. Dropped before it is told how it ended, nobody waited for the end: what became of it is unknown.
@@ -37,7 +51,42 @@ pub(super) struct Entry {
 impl Actions {
     pub(super) fn new() -> (Self, mpsc::Receiver<WikiAction>) {
         let (to, from) = mpsc::channel(WAITING);
-        (Self { to }, from)
+        (
+            Self {
+                to,
+                told: Arc::default(),
+            },
+            from,
+        )
+    }
+
+    /// Counts a request of nobody, or of a launch that may send nothing.
+    pub(super) fn turned_away(&self, error: &BrokerError) {
+        metrics::counter!(BROKER_REQUESTS, "outcome" => error.outcome().word()).increment(1);
+        if self.may_tell("") {
+            info!(
+                reason = reason(error),
+                "A request to a wiki was turned away; more of them may follow unsaid"
+            );
+        }
+    }
+
+    /// Whether the log may tell something of this launch now.
+    pub(super) fn may_tell(&self, launch: &str) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if told.get(launch).is_some_and(|last| now - *last < QUIET) {
+            return false;
+        }
+        if told.len() >= TOLD {
+            told.retain(|_, last| now - *last < QUIET);
+        }
+        // One that asks without a launch always finds its place.
+        let has_place = told.len() < TOLD || launch.is_empty();
+        if has_place {
+            told.insert(launch.to_owned(), now);
+        }
+        has_place
     }
 
     /// Begins to count a request; nothing was sent yet.
@@ -71,6 +120,11 @@ impl Entry {
         }
     }
 
+    /// Where it shall go, as far as that can be read, before it is known whether it may.
+    pub(super) fn asks_for(&mut self, url: &str) {
+        self.is_for(&plain_host(url), "");
+    }
+
     /// It is sent from now on.
     pub(super) fn leaves(&mut self) {
         if let Some(action) = &mut self.action {
@@ -90,7 +144,20 @@ impl Entry {
             metrics::counter!(BROKER_REQUESTS, "outcome" => error.outcome().word()).increment(1);
             return;
         }
-        self.end(error.outcome(), 0, error.word());
+        let reason = reason(error);
+        if let (BrokerError::Bad(_), Some(action)) = (error, &self.action)
+            && self.actions.may_tell(&action.launch)
+        {
+            info!(
+                launch.id = action.launch,
+                user.id = action.user_id,
+                site = action.site,
+                method = action.method,
+                reason,
+                "A request to a wiki was refused; more of this launch may follow unsaid"
+            );
+        }
+        self.end(error.outcome(), 0, reason);
     }
 
     fn end(&mut self, outcome: Outcome, status: u16, code: &str) {
@@ -164,6 +231,34 @@ pub(super) async fn write_down(
     }
 }
 
+/// Why there is no answer, in one word of a few: what is wrong with a request by what is wrong.
+fn reason(error: &BrokerError) -> &'static str {
+    match error {
+        BrokerError::Bad(Bad::Address(_)) => "refused-address",
+        BrokerError::Bad(Bad::Method) => "refused-method",
+        BrokerError::Bad(Bad::Parameter(_)) => "refused-parameter",
+        BrokerError::Bad(Bad::Module) => "refused-action",
+        BrokerError::Bad(Bad::Header) => "refused-header",
+        BrokerError::Bad(Bad::TooLarge) => "refused-size",
+        BrokerError::Bad(Bad::Body) => "refused-body",
+        other => other.word(),
+    }
+}
+
+/// The host and port of an address, where there is one in plain letters; nothing else of it.
+fn plain_host(url: &str) -> String {
+    let Ok(url) = Url::parse(url) else {
+        return String::new();
+    };
+    let authority = &url[Position::BeforeHost..Position::AfterPort];
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+    if authority.len() <= HOST && authority.bytes().all(is_plain) {
+        authority.to_owned()
+    } else {
+        String::new()
+    }
+}
+
 fn plain_method(method: &str) -> String {
     let plain =
         (1..=8).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_uppercase());
@@ -179,4 +274,37 @@ fn now_ms() -> i64 {
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_address_only_a_plain_host_is_kept() {
+        let long = format!("https://{}.example/", "x".repeat(200));
+        for (url, host) in [
+            (
+                "https://u:secret@Evil.example:8443/x?token=y#z",
+                "evil.example:8443",
+            ),
+            ("https://[::1]/w/api.php", "[::1]"),
+            ("file:///etc/passwd", ""),
+            ("mailto:x", ""),
+            ("nothing", ""),
+            (&long, ""),
+            ("x://<b>'\u{1b}/", ""),
+        ] {
+            assert_eq!(plain_host(url), host, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_log_tells_of_a_launch_now_and_then_and_never_of_too_many() {
+        let (actions, _written) = Actions::new();
+        assert!(actions.may_tell("one") && !actions.may_tell("one"));
+        let told = (0..10_000).filter(|number| actions.may_tell(&number.to_string()));
+        assert_eq!(told.count(), TOLD - 1);
+        assert!(actions.may_tell("") && !actions.may_tell(""));
+    }
 }

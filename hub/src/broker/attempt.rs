@@ -1,6 +1,11 @@
 //! Sending one request: each attempt signed anew, and a second one only where it is safe.
 //!
-//! Safe is what reads, and what the wiki refused for its credential alone, which it does before it does anything.
+//! Safe is what reads, and what the wiki refused for its credential alone, which it does before it does anything. Before a second one, the
+//! launch and the credential are looked at anew; during each, every second.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -10,15 +15,17 @@ use secrecy::ExposeSecret as _;
 use super::actions::Entry;
 use super::credentials::Credential;
 use super::limits::Turn;
-use super::refusal::{Bad, BrokerError};
+use super::refusal::{Bad, BrokerError, ended};
 use super::sites::{Door, Target};
-use super::{Answer, Answering, Broker, request};
+use super::watch::{Watched, watch};
+use super::{Answer, Answering, Broker, FRESH, Shown, request};
 use crate::login::provider::Outgoing;
 use crate::store::broker::BrokerCaller;
 
 /// A request that may be sent.
 pub(super) struct Attempt<'a> {
     pub(super) broker: &'a Broker,
+    pub(super) shown: Shown<'a>,
     pub(super) target: &'a Target,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
@@ -38,23 +45,27 @@ impl Attempt<'_> {
         let inner = &self.broker.inner;
         let reads = matches!(self.method, Method::GET | Method::HEAD);
         let user_id = caller.user_id;
+        let begun = Instant::now();
         let mut credential = inner.credentials.first(caller).await?;
+        if begun.elapsed() > FRESH {
+            // It waited for a credential to be renewed.
+            self.broker.actor(&self.shown).await?;
+        }
         let mut is_repeated = false;
         loop {
-            let body = match (&whole, stream.take()) {
-                (Some(whole), _) => reqwest::Body::from(whole.clone()),
-                (None, Some(stream)) => stream,
-                (None, None) => return Err(Bad::Body.into()),
-            };
             let may_repeat = whole.is_some() && !is_repeated;
             is_repeated = true;
-            match self.once(&credential, body, entry).await {
+            match self.once(&credential, &whole, stream.take(), entry).await {
                 // The wiki refuses a credential before it does anything.
                 Ok(response) if may_repeat && self.is_run_out(&response) => {
                     credential = inner.credentials.of(user_id, Some(&credential)).await?;
+                    self.broker.actor(&self.shown).await?;
                 }
                 Ok(response) => return Ok(answer(response, turn)),
-                Err(BrokerError::Unknown(_)) if may_repeat && reads => {}
+                Err(BrokerError::Unknown(_)) if may_repeat && reads => {
+                    let caller = self.broker.actor(&self.shown).await.map_err(stopped)?;
+                    credential = inner.credentials.first(caller).await.map_err(stopped)?;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -64,10 +75,21 @@ impl Attempt<'_> {
     async fn once(
         &self,
         credential: &Credential,
-        body: reqwest::Body,
+        whole: &Option<Bytes>,
+        stream: Option<reqwest::Body>,
         entry: &mut Entry,
     ) -> Result<reqwest::Response, BrokerError> {
         let inner = &self.broker.inner;
+        let watch = watch(self.broker, &self.shown);
+        // Of a body that is at hand whole nobody sees when it leaves.
+        let left = Arc::new(AtomicBool::new(whole.is_some()));
+        let body = match (whole, stream) {
+            (Some(whole), _) => reqwest::Body::from(whole.clone()),
+            (None, Some(stream)) => {
+                reqwest::Body::wrap(Watched::new(stream, watch.clone(), Arc::clone(&left)))
+            }
+            (None, None) => return Err(Bad::Body.into()),
+        };
         let outgoing = Outgoing {
             method: self.method.as_str(),
             url: &self.target.url,
@@ -83,8 +105,16 @@ impl Attempt<'_> {
         request.headers_mut().insert(AUTHORIZATION, value);
         *request.body_mut() = Some(body);
         entry.leaves();
-        let sent =
-            tokio::time::timeout(inner.settings.timeout, inner.client.execute(request)).await;
+        let sending = tokio::time::timeout(inner.settings.timeout, inner.client.execute(request));
+        let sent = tokio::select! {
+            // First, since a body that broke off for it fails too.
+            biased;
+            why = watch => {
+                let why = ended(&why);
+                return Err(if left.load(Ordering::Acquire) { stopped(why) } else { why });
+            }
+            sent = sending => sent,
+        };
         match sent {
             Ok(Ok(response)) => Ok(response),
             // The address may hold what is nobody's business.
@@ -111,6 +141,11 @@ impl Attempt<'_> {
             Door::Rest(_) => response.status() == http::StatusCode::UNAUTHORIZED,
         }
     }
+}
+
+/// Something was sent when this became so.
+fn stopped(why: BrokerError) -> BrokerError {
+    BrokerError::Stopped(crate::error_chain(&why))
 }
 
 fn answer(response: reqwest::Response, turn: Turn) -> Answer {

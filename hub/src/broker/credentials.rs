@@ -73,7 +73,7 @@ impl Credentials {
     }
 
     /// Why there is nothing to act with.
-    fn nothing(&self) -> BrokerError {
+    pub(super) fn nothing(&self) -> BrokerError {
         match &self.own {
             Some(_) => BrokerError::NeedsGrant,
             None => BrokerError::NoCredential,

@@ -7,6 +7,9 @@
 //! A request that may have been carried out is never sent twice: what certainly did not leave is *not sent*, what left and was not
 //! answered is *unknown*, and only who asked can find out what became of it. Reading is repeated once, signed anew.
 //!
+//! A request under way is broken off within a second or two of the moment in which its launch is wished to end, its owner stops it, or
+//! takes the permission back (`watch`).
+//!
 //! **Invariant:** no credential of a wiki leaves this room but in a request to a wiki of the list, over TLS or on this machine; and, where
 //! the operator wants it, into the environment of its owner's launches.
 
@@ -28,6 +31,7 @@ mod request;
 mod sites;
 #[cfg(test)]
 pub(crate) mod tests;
+mod watch;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -117,6 +121,12 @@ pub struct Asked<'a> {
     pub url: &'a str,
     /// All headers that came; few of them are sent.
     pub headers: &'a HeaderMap,
+}
+
+/// By what a caller is known.
+struct Shown<'a> {
+    token: &'a str,
+    from: Option<IpAddr>,
 }
 
 /// What a wiki answered. The body streams; a turn of the user is held until it ends.
@@ -324,14 +334,25 @@ impl Broker {
             .await?
             .ok_or(BrokerError::NoCaller)?;
         if !caller.address.is_unspecified() && address != Some(caller.address) {
-            info!(
-                launch.id = caller.launch,
-                "A token of launch {} was shown from elsewhere", caller.launch
-            );
+            if self.inner.actions.may_tell(&caller.launch) {
+                info!(
+                    launch.id = caller.launch,
+                    "A token of launch {} was shown from elsewhere", caller.launch
+                );
+            }
             return Err(BrokerError::NoCaller);
         }
         if caller.halted {
             return Err(BrokerError::Halted);
+        }
+        Ok(caller)
+    }
+
+    /// Whose request this is, if there is something to act with too.
+    async fn actor(&self, shown: &Shown<'_>) -> Result<BrokerCaller, BrokerError> {
+        let caller = self.caller(shown.token, shown.from).await?;
+        if caller.auth_state.is_none() {
+            return Err(self.inner.credentials.nothing());
         }
         Ok(caller)
     }
@@ -345,7 +366,8 @@ impl Broker {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let looked = Instant::now();
-        let caller = self.caller(asked.token, asked.from).await?;
+        let caller = self.caller(asked.token, asked.from).await;
+        let caller = caller.inspect_err(|error| self.inner.actions.turned_away(error))?;
         let launch = caller.launch.clone();
         let mut entry = self.inner.actions.begin(&caller, asked.method);
         match self.carry(caller, looked, asked, body, &mut entry).await {
@@ -377,6 +399,7 @@ impl Broker {
         let settings = &self.inner.settings;
         // What is refused counts too: a flood of it is a flood.
         let turn = self.inner.turns.take(caller.user_id).await?;
+        entry.asks_for(asked.url);
         let target = self.inner.list.now().target(asked.url)?;
         entry.is_for(&target.host, "");
         let method = request::method(asked.method, &target.door)?;
@@ -424,6 +447,10 @@ impl Broker {
         let whole = is_over.then(|| begun.clone());
         let attempt = Attempt {
             broker: self,
+            shown: Shown {
+                token: asked.token,
+                from: asked.from,
+            },
             target: &target,
             method,
             headers,

@@ -1,5 +1,7 @@
 //! Why a request was not sent, or nothing is known of it.
 
+use std::sync::Arc;
+
 use crate::login::provider::LoginError;
 use crate::store::StoreError;
 
@@ -95,12 +97,15 @@ pub enum BrokerError {
     /// It was reached and gave no answer.
     #[error("the wiki may have carried it out, and did not answer ({0})")]
     Unknown(String),
+    /// It was under way when it was no longer wished, and was broken off; why.
+    #[error("it was broken off on its way to the wiki: {0}")]
+    Stopped(String),
     /// Something that only the operator can mend.
     #[error(transparent)]
     Provider(LoginError),
-    /// The database failed before anything was sent.
+    /// The database failed before anything was sent, perhaps for several who asked at once.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(Arc<StoreError>),
 }
 
 impl BrokerError {
@@ -108,7 +113,7 @@ impl BrokerError {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Unknown(_) => Outcome::Unknown,
+            Self::Unknown(_) | Self::Stopped(_) => Outcome::Unknown,
             Self::NoCaller
             | Self::Halted
             | Self::Bad(_)
@@ -134,8 +139,32 @@ impl BrokerError {
             Self::Busy(_) => "busy",
             Self::Away(_) => "away",
             Self::Unknown(_) => "no-answer",
+            Self::Stopped(_) => "stopped",
             Self::Provider(_) | Self::Store(_) => "failed",
         }
+    }
+}
+
+/// Why somebody may send no more, once more: of what looking at a launch and its credential says.
+pub(super) fn ended(error: &BrokerError) -> BrokerError {
+    match error {
+        BrokerError::Halted => BrokerError::Halted,
+        BrokerError::NeedsGrant => BrokerError::NeedsGrant,
+        BrokerError::NoCredential => BrokerError::NoCredential,
+        BrokerError::Store(error) => BrokerError::Store(Arc::clone(error)),
+        _ => BrokerError::NoCaller,
+    }
+}
+
+impl From<StoreError> for BrokerError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+impl From<Arc<StoreError>> for BrokerError {
+    fn from(error: Arc<StoreError>) -> Self {
+        Self::Store(error)
     }
 }
 

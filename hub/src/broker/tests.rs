@@ -147,9 +147,15 @@ pub(crate) mod pretend {
         pub(crate) fn new(store: &Store) -> Self {
             let sign_in = sign_in(Arc::new(Pretend::default()), &Seal::new_key());
             Self {
-                broker: broker(store, sign_in.clone()),
+                broker: broker(store, sign_in.clone(), Dial::default()),
                 sign_in,
             }
+        }
+
+        /// Another hub's broker, which finds the wiki at an origin.
+        pub(crate) fn another(&self, store: &Store, origin: &str) -> Broker {
+            let dial = Dial::parse(&[format!("*={origin}")]).expect("an origin");
+            broker(store, self.sign_in.clone(), dial)
         }
 
         /// A user who has signed in.
@@ -159,7 +165,7 @@ pub(crate) mod pretend {
     }
 
     /// A broker for people of this provider.
-    fn broker(store: &Store, sign_in: Arc<SignIn>) -> Broker {
+    fn broker(store: &Store, sign_in: Arc<SignIn>, dial: Dial) -> Broker {
         let settings = BrokerSettings {
             provider: PROVIDER.to_owned(),
             label: PROVIDER.to_owned(),
@@ -167,7 +173,7 @@ pub(crate) mod pretend {
             asks_for: Vec::new(),
             sites: vec![Site::parse("wiki.example").expect("a site")],
             matrix: None,
-            dial: Dial::default(),
+            dial,
             user_agent: "Holt/1 (https://hub.example)".to_owned(),
             limits: Limits {
                 per_second: 10,

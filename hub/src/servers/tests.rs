@@ -2,6 +2,7 @@
 
 mod broker;
 mod replicas;
+mod under_way;
 mod world;
 
 use std::sync::atomic::Ordering;

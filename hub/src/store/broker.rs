@@ -188,7 +188,7 @@ impl Store {
     }
 
     /// Whose tokens these are, by their hashes. Nobody's from the moment in which the launch is wished to end, whoever wishes it. All are
-    /// looked up in one statement, with what they gave a consumer at a provider.
+    /// looked up in one statement, with what they gave a consumer at a provider. A row that cannot be read concerns its own token only.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -197,7 +197,7 @@ impl Store {
         hashes: &[String],
         provider: &str,
         consumer: &str,
-    ) -> Result<HashMap<String, BrokerCaller>, StoreError> {
+    ) -> Result<HashMap<String, Result<BrokerCaller, StoreError>>, StoreError> {
         let asked = serde_json::Value::from(hashes).to_string();
         let rows: Vec<CallerRow> = sqlx::query_as(
             "SELECT g.hash, g.launch, u.id AS user_id, u.name AS user, s.name AS server, g.address, g.halted IS NOT NULL AS halted,
@@ -215,10 +215,19 @@ impl Store {
         .bind(consumer)
         .fetch_all(self.pool())
         .await?;
-        rows.into_iter()
-            .map(|row| Ok((row.hash.clone(), row.read()?)))
-            // Of several accounts the one that signed in last stands.
-            .collect()
+        // Of several accounts the one that signed in last stands.
+        let callers = rows.into_iter().map(|row| (row.hash.clone(), row.read()));
+        Ok(callers.collect())
+    }
+
+    /// Has a launch's row hold what no Holt writes.
+    #[cfg(test)]
+    pub(crate) async fn spoil_broker_grant(&self, launch: &str) -> Result<(), StoreError> {
+        sqlx::query("UPDATE broker_grants SET address = 'nowhere' WHERE launch = ?")
+            .bind(launch)
+            .execute(self.pool())
+            .await?;
+        Ok(())
     }
 
     /// What a user gave a consumer at a provider, if the account there stands well; the empty consumer is the one they sign in by.

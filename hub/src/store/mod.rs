@@ -124,11 +124,17 @@ impl Store {
     /// # Errors
     /// Never in practice.
     pub async fn in_memory() -> Result<Self, StoreError> {
+        Self::in_memory_waiting(Duration::from_secs(30)).await
+    }
+
+    /// The same; whose only connection is waited for no longer than this.
+    pub(crate) async fn in_memory_waiting(patience: Duration) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .in_memory(true)
             .foreign_keys(true);
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
+            .acquire_timeout(patience)
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_with(options)

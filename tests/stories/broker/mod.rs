@@ -2,6 +2,7 @@
 
 mod acts;
 mod clients;
+mod ends;
 mod families;
 mod grant;
 mod hostile;
@@ -17,6 +18,7 @@ mod wire;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use holt_tests::docker::docker;
 use holt_tests::hub::Hub;
 use holt_tests::kernel::Kernel;
 use holt_tests::person::Person;
@@ -42,6 +44,18 @@ pub(super) async fn container(hub: &Hub) -> Result<String> {
     let all = hub.containers().await?;
     ensure!(all.len() == 1, "{all:?}");
     Ok(all[0].name.clone())
+}
+
+/// From here on the container hears of no end until it is killed, after the grace: other programs in it go on meanwhile.
+pub(super) async fn lingers(container: &str) -> Result<()> {
+    docker(&["kill", "--signal", "STOP", container]).await?;
+    Ok(())
+}
+
+/// And now it hears of it.
+pub(super) async fn ends_now(container: &str) -> Result<()> {
+    docker(&["kill", "--signal", "CONT", container]).await?;
+    Ok(())
 }
 
 /// Runs a shell's line as the server's own processes run it.

@@ -1,12 +1,12 @@
 //! What a person sees and stops, and what an end of their sessions does to a bot.
 
 use anyhow::{Result, ensure};
-use holt_tests::docker::{self, docker};
+use holt_tests::docker;
 use holt_tests::kernel::Kernel;
 use holt_tests::person::Person;
 use holt_tests::wait::eventually;
 
-use super::{NAME, RAW, SOON, acting, container};
+use super::{NAME, RAW, SOON, acting, container, ends_now, lingers};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_sees_stops_and_allows_what_their_server_sends() -> Result<()> {
@@ -73,12 +73,11 @@ async fn a_person_sees_stops_and_allows_what_their_server_sends() -> Result<()> 
     ensure!(said.trim() == "200 answered", "{said}");
     // Signing out everywhere does, at once, while the container still ends.
     let again = Person::by_wiki(&hub, NAME).await?;
-    docker(&["pause", &container]).await?;
+    lingers(&container).await?;
     again.post("/hub/sessions/end", &[]).await?;
-    docker(&["unpause", &container]).await?;
-    if let Ok(said) = bot().await {
-        ensure!(said.trim() == "403 not-sent", "{said}");
-    }
+    let said = bot().await?;
+    ensure!(said.trim() == "403 not-sent", "{said}");
+    ends_now(&container).await?;
     eventually("its token is gone", SOON, || async {
         match rows.count("SELECT count(*) FROM broker_grants").await {
             Ok(0) => Ok(()),

@@ -113,12 +113,14 @@ async fn pass(broker: &Broker, request: Request) -> Result<Response, BrokerError
     let headers = &parts.headers;
     let token = text(headers, "authorization")
         .and_then(|value| value.strip_prefix("Bearer "))
-        .ok_or(BrokerError::NoCaller)?;
+        // Which is nobody's, and counted as that.
+        .unwrap_or_default();
     let asked = Asked {
         token,
         from: address(headers),
-        method: text(headers, "holt-method").ok_or(BrokerError::Bad(Bad::Method))?,
-        url: text(headers, "holt-url").ok_or(BrokerError::Bad(Bad::Address("none is given")))?,
+        // What is not there is refused as no method, and as no address.
+        method: text(headers, "holt-method").unwrap_or_default(),
+        url: text(headers, "holt-url").unwrap_or_default(),
         headers,
     };
     let is_head = asked.method == "HEAD";
@@ -216,11 +218,14 @@ fn failure(state: &HubState, error: BrokerError) -> Failure {
             StatusCode::GATEWAY_TIMEOUT,
             "The wiki did not answer. It may have done what was asked: look there before you ask again.",
         ),
+        BrokerError::Stopped(_) => Failure::forbidden(
+            "This request was broken off on its way to the wiki: its server is ending, or you stopped its requests or took the permission back. The wiki may have done what was asked: look there.",
+        ),
         BrokerError::Provider(LoginError::ReadOnly) => Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "The wiki is read-only for the moment. Try again later.",
         ),
         BrokerError::Provider(error) => Failure::internal(error),
-        BrokerError::Store(error) => error.into(),
+        BrokerError::Store(error) => Failure::internal(error),
     }
 }

@@ -18,8 +18,12 @@ use super::*;
 use crate::broker::{Asked, BrokerError, FRESH};
 
 /// A world in which somebody who signed in by a wiki has a server; their number, their token, and where it works.
-async fn started() -> (World, i64, String, IpAddr) {
-    let world = World::new(ServerSettings::default()).await;
+pub(super) async fn started() -> (World, i64, String, IpAddr) {
+    let world = World::new(ServerSettings {
+        named_servers_per_user: 1,
+        ..ServerSettings::default()
+    })
+    .await;
     let user = world.wikis.person(&world.store, "Ada").await;
     world.servers.start(user, "", None).await.unwrap();
     world.reaches(user, ServerState::Ready).await;
@@ -124,6 +128,37 @@ async fn many_who_ask_at_once_are_each_told_their_own() {
     drop(first);
     let all = timeout(Duration::from_secs(10), all).await.unwrap();
     assert!(all.into_iter().all(|right| right));
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_concerns_its_own_token_alone() {
+    let (world, user, token, address) = started().await;
+    world.servers.start(user, "second", None).await.unwrap();
+    let both = async {
+        while world.store.broker_launches(user).await.unwrap().len() < 2 {
+            world.servers.changed(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), both).await.unwrap();
+    let second = world.spawner.bundles.lock().unwrap()[1].clone();
+    let path = &second.env["HOLT_BROKER_TOKEN_FILE"];
+    let file = second.files.iter().find(|file| file.path == *path);
+    let other = file.expect("the variable names a file").content.clone();
+    let launches = world.store.broker_launches(user).await.unwrap();
+    let launch = launches.iter().find(|one| one.server == "second").unwrap();
+    world
+        .store
+        .spoil_broker_grant(&launch.launch)
+        .await
+        .unwrap();
+    // The first one looks for itself; the others are looked up together.
+    let broker = &world.wikis.broker;
+    let (_, good, bad) = tokio::join!(
+        broker.caller(&token, Some(address)),
+        broker.caller(&token, Some(address)),
+        broker.caller(&other, Some(address)),
+    );
+    assert!(good.is_ok() && matches!(bad, Err(BrokerError::Store(_))));
 }
 
 #[tokio::test]
