@@ -24,6 +24,7 @@ mod image;
 mod job;
 mod make;
 mod mark;
+mod notes;
 mod part;
 mod probe;
 mod reach;
@@ -46,6 +47,7 @@ pub use self::claim::Claim;
 pub use self::hand::main as hand;
 pub use self::image::image_notes;
 pub use self::mark::Mark;
+pub use self::notes::source_notes;
 pub use self::probe::Probe;
 pub use self::status::{Condition, Missing, MountStatus, Status, StatusPlace, directory, now};
 
