@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, lchown, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -258,17 +259,20 @@ async fn a_disk_image_that_somebody_may_swap_is_not_mounted() -> Result<()> {
 async fn a_hand_whose_node_has_ended_does_nothing() -> Result<()> {
     let hub = Hub::new(Wish::default())?;
     let hand = async |node: u32| -> Result<(bool, String)> {
-        let errand = format!("{{\"node\":{node},\"job\":{{\"Find\":{{\"source\":\"/\"}}}}}}");
+        let errand = format!("{{\"node\":{node},\"job\":{{\"Find\":{{\"source\":\"/\"}}}}}}\n");
         let mut child = hub
             .command(&["node-hand"])?
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            // It ends its group.
+            .process_group(0)
             .spawn()?;
         let mut stdin = child.stdin.take().context("its input")?;
         stdin.write_all(errand.as_bytes())?;
-        drop(stdin);
+        // Open until the answer is there: its end ends the process.
         let output = child.wait_with_output()?;
+        drop(stdin);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         Ok((output.status.success(), said))
     };
