@@ -17,8 +17,9 @@ use super::way::{Way, is_open};
 use crate::config::Settings;
 use crate::mountinfo::Table;
 
-/// Makes the file with a file system of the size in it, if it is not there. One that is there must be root's alone, as all of its way.
-pub(super) fn make(path: &Path, size: u64) -> Result<(), Trouble> {
+/// Makes the file with a file system of the size in it, if it is not there and never was. One that is there must be root's alone, as all
+/// of its way.
+pub(super) fn make(path: &Path, size: u64, is_known: bool) -> Result<(), Trouble> {
     let unusable = |cause: std::io::Error| Trouble::Failed(format!("{}: {cause}", path.display()));
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(refused(path, "is no name of a file"));
@@ -30,6 +31,12 @@ pub(super) fn make(path: &Path, size: u64) -> Result<(), Trouble> {
     let seen = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::openat(folder.end(), name, seen, Mode::empty()) {
         Ok(file) => return must_be_an_image(path, &file),
+        Err(Errno::NOENT) if is_known => {
+            return Err(Trouble::Failed(format!(
+                "{} was there before and is gone: mount the disk that it is on. If an empty one is to be made, run `holt node --unmount` first",
+                path.display()
+            )));
+        }
         Err(Errno::NOENT) => {}
         Err(errno) => return Err(unusable(errno.into())),
     }
@@ -227,7 +234,7 @@ mod tests {
         std::fs::create_dir(at("bob"))?;
         std::fs::write(at("other.img"), "other")?;
         let says = |words: &str| {
-            let why = why(make(&path, 16 << 20));
+            let why = why(make(&path, 16 << 20, false));
             assert!(why.contains(words), "{words}: {why}");
         };
         symlink(at("other.img"), &path)?;
@@ -247,6 +254,8 @@ mod tests {
         chown(&path, Some(65534), None)?;
         says("others than root may write");
         std::fs::remove_file(&path)?;
+        let gone = why(make(&path, 16 << 20, true));
+        assert!(gone.contains("was there before and is gone"), "{gone}");
         chown(at("bob"), Some(65534), None)?;
         says("others than root may change");
         assert!(!path.exists());

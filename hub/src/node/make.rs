@@ -37,7 +37,8 @@ impl Make {
         let origin = match self.kind.as_str() {
             "bind" => Some(self.bind()?),
             "image" => {
-                image::make(Path::new(&self.source), self.quota.unwrap_or_default())?;
+                let size = self.quota.unwrap_or_default();
+                image::make(Path::new(&self.source), size, self.is_known)?;
                 self.mount("ext4", &["loop"])?;
                 None
             }
