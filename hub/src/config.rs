@@ -5,6 +5,7 @@
 
 mod broker;
 mod data_dir;
+mod mount_options;
 mod mount_sources;
 mod mounts;
 mod problem;

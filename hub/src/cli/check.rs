@@ -34,6 +34,7 @@ fn notes(settings: &Settings) -> Vec<String> {
     }));
     let waiting = settings.mounts_that_wait().into_iter();
     let waiting = waiting.chain(crate::node::image_notes(settings));
+    let waiting = waiting.chain(crate::node::source_notes(settings));
     notes.extend(waiting.map(|(name, words)| format!("[mount.{name}]: {words}")));
     if !settings.mounts.is_empty() && !rustix::process::geteuid().is_root() {
         notes.push(format!(
@@ -96,6 +97,28 @@ mod tests {
         for soft in ["\"soft\"", "\"softerr\""] {
             assert!(!told(&nfs(soft)).iter().any(|note| note.contains("hangs")));
         }
+    }
+
+    #[test]
+    fn a_source_that_is_no_directory_is_told() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let source = folder.path().join("dumps");
+        let note = || {
+            let notes = told(&format!(
+                "[mount.dumps]\nsource = \"{}\"\ntarget = \"/mnt/nfs/dumps\"\n",
+                source.display()
+            ));
+            let mut notes = notes.into_iter();
+            notes.find(|note| note.starts_with("[mount.dumps]:"))
+        };
+        let missing = note().expect("it is not there");
+        assert!(missing.contains("does not exist now"), "{missing}");
+        std::fs::write(&source, "").expect("it can be written");
+        let file = note().expect("it is a file");
+        assert!(file.contains("is no directory"), "{file}");
+        std::fs::remove_file(&source).expect("it can be removed");
+        std::fs::create_dir(&source).expect("it can be made");
+        assert_eq!(note(), None);
     }
 
     #[test]

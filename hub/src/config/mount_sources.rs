@@ -1,7 +1,8 @@
-//! What may be mounted: sources, types and options of a mount, and what is written there. None of it is looked at on a disk.
+//! What may be mounted: sources and types of a mount, and what is written there. None of it is looked at on a disk.
 
 use std::path::{Component, Path, PathBuf};
 
+use super::mount_options::{check_options, is_secret};
 use super::system_directories::holds_the_system;
 use super::{MountSettings, Settings};
 
@@ -166,57 +167,7 @@ pub(super) fn check_source(
             "Take them out; read_only and exec have settings of their own",
         );
     }
-    for option in &mount.options {
-        let name = option
-            .split(|letter: char| !letter.is_ascii_alphanumeric() && !"_-,.".contains(letter))
-            .next()
-            .unwrap_or_default();
-        // First, and told without its value.
-        if is_secret(option) {
-            refuse(
-                "options",
-                format!("{name} would stand in the list of processes"),
-                "Name a file of credentials instead, as that type of mount has it: \"credentials=/etc/holt/dumps.credentials\"",
-            );
-        } else if option == "bg" && mount.kind.starts_with("nfs") {
-            refuse(
-                "options",
-                "\"bg\" goes on mounting in the background, where nobody knows when that ends"
-                    .to_owned(),
-                "Take it out: the node tries again by itself",
-            );
-        } else if option.contains(',') || option.starts_with('-') {
-            refuse(
-                "options",
-                format!("{option:?} is not one option"),
-                "Write each as a text of its own: [\"soft\", \"timeo=100\"]",
-            );
-        } else if matches!(
-            name,
-            "ro" | "rw"
-                | "exec"
-                | "noexec"
-                | "suid"
-                | "dev"
-                | "bind"
-                | "rbind"
-                | "remount"
-                | "move"
-                | "shared"
-                | "private"
-                | "slave"
-                | "user"
-                | "users"
-                | "owner"
-                | "group"
-        ) {
-            refuse(
-                "options",
-                format!("{option:?} is not the options' to say"),
-                "Use read_only, exec, kind and users; set-user-id programs and devices are always off",
-            );
-        }
-    }
+    check_options(mount, refuse);
 }
 
 pub(super) fn check_writing(
@@ -298,20 +249,6 @@ fn plain(path: &Path) -> PathBuf {
         }
     }
     plain
-}
-
-/// Whether an option holds a secret, rather than the name of a file with one: `password2=x`, `username=me%secret`. Or several options, one of
-/// which does.
-fn is_secret(options: &str) -> bool {
-    options.split(',').any(|option| {
-        let option = option.to_ascii_lowercase();
-        let (name, value) = option.split_once('=').unwrap_or((&option, ""));
-        let is_word = ["pass", "secret", "token"]
-            .iter()
-            .any(|word| name.contains(word));
-        let is_file = matches!(name, "credentials" | "secretfile");
-        (is_word && !is_file) || (name.starts_with("user") && value.contains('%'))
-    })
 }
 
 /// Whether a source has a password in it: `ftp://user:password@host`, `//user:password@host/share`, `user:password@host:/path`, or

@@ -17,7 +17,7 @@ use super::claim::{self, Claim};
 use super::hands::{Hands, Outcome};
 use super::job::Reads;
 use super::reach::{self, Directory, covered};
-use super::way::others_may_lead;
+use super::way::Way;
 use crate::config::{Entry, Folder};
 use crate::lock::Lock;
 use crate::mountinfo::{Mounted, Table};
@@ -76,6 +76,7 @@ impl Ground {
             cause,
         };
         let data_dir = data_dir.canonicalize().unwrap_or(data_dir.to_owned());
+        let way = std::path::absolute(path).map_err(unusable)?;
         let path = reach::find(path, &data_dir).map_err(unusable)?;
         let directory = Directory::make(&path).map_err(|cause| match cause.kind() {
             ErrorKind::NotFound => unusable(std::io::Error::other(
@@ -83,7 +84,7 @@ impl Ground {
             )),
             _ => unusable(cause),
         })?;
-        is_nobody_elses(&path, &directory).map_err(unusable)?;
+        is_nobody_elses(&way, &path, &directory).map_err(unusable)?;
         let lock = claim::take(&directory, &path, &data_dir, claim)?;
         Ok(Self {
             path,
@@ -342,8 +343,10 @@ fn words(cause: std::io::Error) -> String {
 
 /// Whether the directory is a node's, or may become one: what is in it would be covered, and what is mounted there be taken away. And
 /// whether its way is root's alone: whoever may rename a part of it could put another directory in its place while root works there.
-fn is_nobody_elses(path: &Path, directory: &Directory) -> std::io::Result<()> {
-    if let Some(above) = others_may_lead(path) {
+fn is_nobody_elses(way: &Path, path: &Path, directory: &Directory) -> std::io::Result<()> {
+    // Nothing that may hang is on the way, as was looked before.
+    let walked = Way::walk(way).map_err(std::io::Error::other)?;
+    if let Some(above) = walked.others() {
         return Err(std::io::Error::other(format!(
             "others than root may change {}; set node.directory to a place below directories of root's, such as /run/holt/mounts",
             above.display()

@@ -79,7 +79,10 @@ impl Job {
         match self {
             Self::Ask { place } => ask(place).map(|()| None),
             Self::AskPart { place } => ask_part(place).map(|()| None),
-            Self::Find { source } => find(Path::new(source)).map(|(_, origin)| Some(origin)),
+            Self::Find { source } => {
+                let (held, _) = Held::follow(Path::new(source))?;
+                held.origin().map(Some)
+            }
             Self::Make(make) => make.run(),
             Self::Place { staging, place } => put(staging, place).map(|()| None),
             Self::Attach(part) => part.attach().map(|()| None),
@@ -92,14 +95,6 @@ impl Job {
             Self::DropPart { top, place } => drop_part(top, place).map(|()| None),
         }
     }
-}
-
-/// The directory that a source leads to, and what is there.
-pub(super) fn find(source: &Path) -> Result<(Held, Origin), Trouble> {
-    let held = Held::follow(source)?;
-    let path = held.path()?;
-    let origin = Origin::of(path, held.mount(&table()?)?);
-    Ok((held, origin))
 }
 
 /// Sets the flags on everything in the staging directory, and cuts it off from what is mounted at its source later.

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::hand::{Trouble, failed};
-use super::way::others_may_lead;
+use super::hand::{Trouble, failed, table};
+use super::mark::Origin;
+use super::way::{Lost, Way};
 use crate::mountinfo::{Mounted, Table};
 
 /// A descriptor of a file or directory.
@@ -24,30 +25,31 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// The directory that a path of the settings leads to. Links of root's are followed; whoever else could put one there would have any
-    /// directory of the machine shown.
+    /// The directory that a path of the settings leads to, and what on the whole way others than root may change. Links of root's are
+    /// followed; whoever else could put one there would have any directory of the machine shown.
     ///
     /// # Errors
     /// A link is on the way that others may change; or as the system says.
-    pub(super) fn follow(path: &Path) -> Result<Self, Trouble> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let failed = |errno| failed(&path.display().to_string(), errno);
-        match Self::open_exactly(path, flags) {
-            Err(Errno::LOOP | Errno::NOSYS) => {}
-            opened => return opened.map_err(failed),
+    pub(super) fn follow(path: &Path) -> Result<(Self, Option<PathBuf>), Trouble> {
+        let way = Way::walk(path).map_err(|lost| lost.of_source(path))?;
+        if !way.is_directory() {
+            return Err(Lost::NoDirectory(path.to_owned()).of_source(path));
         }
-        // A kernel that is too old for the question says nothing of links.
-        let has_links = path.canonicalize().is_ok_and(|whole| whole != path);
-        if has_links && let Some(above) = others_may_lead(path) {
+        let others = way.others().map(Path::to_owned);
+        if let (Some(above), true) = (&others, way.is_led()) {
             return Err(Trouble::Refused(format!(
                 "a link is on the way to {}, and others than root may change {}: they could have any directory of the machine shown. Give the directory itself as the source",
                 path.display(),
                 above.display()
             )));
         }
-        rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())
-            .map(|descriptor| Self { descriptor })
-            .map_err(failed)
+        let descriptor = way.into_end();
+        Ok((Self { descriptor }, others))
+    }
+
+    /// What it is, for a source.
+    pub(super) fn origin(&self) -> Result<Origin, Trouble> {
+        Ok(Origin::of(self.path()?, self.mount(&table()?)?))
     }
 
     /// What is at exactly this path of the kernel's list.
@@ -129,5 +131,30 @@ impl Held {
     /// The descriptor.
     pub(super) fn descriptor(&self) -> &OwnedFd {
         &self.descriptor
+    }
+}
+
+impl Lost {
+    /// What there is to do about a source that is not found.
+    fn of_source(self, path: &Path) -> Trouble {
+        match self {
+            Self::Missing(missing) if missing == path => Trouble::Failed(format!(
+                "{} does not exist: make that directory, mount what it is on, or give another source",
+                path.display()
+            )),
+            Self::Missing(missing) => Trouble::Failed(format!(
+                "{} leads nowhere, as {} does not exist: make that, mount what it is on, or give another source",
+                path.display(),
+                missing.display()
+            )),
+            Self::NoDirectory(file) => Trouble::Failed(format!(
+                "{} is no directory: kind = \"bind\" shows directories alone; give the one it is in, or set kind = \"image\" for a file with a file system in it",
+                file.display()
+            )),
+            Self::TooManyLinks(_) => {
+                Trouble::Refused(format!("{self}: give the directory itself as the source"))
+            }
+            Self::Failed { at, cause } => failed(&at.display().to_string(), cause),
+        }
     }
 }

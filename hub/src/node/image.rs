@@ -3,33 +3,46 @@
 //! It has no name until it is whole and on the disk, so one that was cut off leaves nothing, and no file of others is in the way.
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::hand::Trouble;
+use super::hand::{Trouble, failed};
 use super::make::run;
+use super::way::{Way, is_open};
 use crate::config::Settings;
 use crate::mountinfo::Table;
 
-/// Makes the file with a file system of the size in it, if it is not there.
-pub(super) fn make(path: &Path, size: u64) -> Result<(), Trouble> {
-    let failed = |cause: std::io::Error| Trouble::Failed(format!("{}: {cause}", path.display()));
+/// Makes the file with a file system of the size in it, if it is not there and never was. One that is there must be root's alone, as all
+/// of its way.
+pub(super) fn make(path: &Path, size: u64, is_known: bool) -> Result<(), Trouble> {
+    let unusable = |cause: std::io::Error| Trouble::Failed(format!("{}: {cause}", path.display()));
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(refused(path, "is no name of a file"));
+    };
+    let lost = |lost| Trouble::Failed(format!("{}: {lost}; nothing is made", path.display()));
+    let folder = Way::walk_into(folder).map_err(lost)?;
+    must_have_a_way_of_roots(path, &folder)?;
     // Only where there surely is none: a disk that fails to tell must not lose what is on it.
-    match std::fs::symlink_metadata(path) {
-        Ok(_) => return Ok(()),
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
-        Err(cause) => return Err(failed(cause)),
+    let seen = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(folder.end(), name, seen, Mode::empty()) {
+        Ok(file) => return must_be_an_image(path, &file),
+        Err(Errno::NOENT) if is_known => {
+            return Err(Trouble::Failed(format!(
+                "{} was there before and is gone: mount the disk that it is on. If an empty one is to be made, run `holt node --unmount` first",
+                path.display()
+            )));
+        }
+        Err(Errno::NOENT) => {}
+        Err(errno) => return Err(unusable(errno.into())),
     }
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let folder = File::open(folder).map_err(failed)?;
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     // Who may not see what is in it may not read the file either.
-    let file = match rustix::fs::openat(&folder, ".", flags, Mode::RUSR | Mode::WUSR) {
+    let file = match rustix::fs::openat(folder.end(), ".", flags, Mode::RUSR | Mode::WUSR) {
         Ok(file) => File::from(file),
         Err(Errno::OPNOTSUPP | Errno::ISDIR) => {
             return Err(Trouble::Failed(format!(
@@ -37,18 +50,78 @@ pub(super) fn make(path: &Path, size: u64) -> Result<(), Trouble> {
                 path.display()
             )));
         }
-        Err(errno) => return Err(failed(errno.into())),
+        Err(errno) => return Err(unusable(errno.into())),
     };
-    file.set_len(size).map_err(failed)?;
+    file.set_len(size).map_err(unusable)?;
     let open = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
     let mut command = Command::new("mkfs.ext4");
     command.args(["-q", "-F", "-m", "0", "--", &open]);
     run(command)?;
-    file.sync_all().map_err(failed)?;
+    file.sync_all().map_err(unusable)?;
     // Takes the place of nothing.
-    rustix::fs::linkat(CWD, &open, CWD, path, AtFlags::SYMLINK_FOLLOW)
-        .map_err(|errno| failed(errno.into()))?;
-    folder.sync_all().map_err(failed)
+    rustix::fs::linkat(CWD, &open, folder.end(), name, AtFlags::SYMLINK_FOLLOW)
+        .map_err(|errno| unusable(errno.into()))?;
+    let readable = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(folder.end(), ".", readable, Mode::empty())
+        .and_then(rustix::fs::fsync)
+        .map_err(|errno| unusable(errno.into()))
+}
+
+/// Whoever may change the way could put a file system of his own there, which root's kernel would read, or another's.
+fn must_have_a_way_of_roots(path: &Path, way: &Way) -> Result<(), Trouble> {
+    match way.others() {
+        Some(above) => Err(Trouble::Refused(format!(
+            "others than root may change {}, and put another file where {} is: a file with a file system in it needs a way that is root's alone",
+            above.display(),
+            path.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// What is there is a file of root's and nothing else: no link, no device, nothing that somebody else wrote or writes.
+fn must_be_an_image(path: &Path, file: &OwnedFd) -> Result<(), Trouble> {
+    let found = look(path, file)?;
+    match FileType::from_raw_mode(found.st_mode) {
+        FileType::RegularFile => must_be_written_by_root(path, &found),
+        FileType::Symlink => Err(refused(path, "is a link")),
+        _ => Err(refused(path, "is no file")),
+    }
+}
+
+/// The same for a disk of another kind of mount, which may be a device, and behind links of root's.
+pub(super) fn must_be_roots(path: &Path, way: &Way) -> Result<(), Trouble> {
+    must_have_a_way_of_roots(path, way)?;
+    let found = look(path, way.end())?;
+    match FileType::from_raw_mode(found.st_mode) {
+        FileType::RegularFile => must_be_written_by_root(path, &found),
+        _ => Ok(()),
+    }
+}
+
+fn must_be_written_by_root(path: &Path, found: &Stat) -> Result<(), Trouble> {
+    if found.st_uid != 0 || is_open(found) {
+        return Err(Trouble::Refused(format!(
+            "others than root may write {0}, and root's kernel would read what they made up: see who wrote it, then `chown root {0}` and `chmod go-w {0}`",
+            path.display()
+        )));
+    }
+    // In a directory where anybody may make names, the other may be the right one.
+    match found.st_nlink {
+        1 => Ok(()),
+        _ => Err(refused(path, "has a second name (a hard link)")),
+    }
+}
+
+fn look(path: &Path, file: &OwnedFd) -> Result<Stat, Trouble> {
+    rustix::fs::fstat(file).map_err(|errno| failed(&path.display().to_string(), errno))
+}
+
+fn refused(path: &Path, reason: &str) -> Trouble {
+    Trouble::Refused(format!(
+        "{} {reason}: give the path of a file of root's alone as the source",
+        path.display()
+    ))
 }
 
 /// What is wrong with the size of a file that is there, as a part of a sentence.
@@ -137,6 +210,56 @@ mod tests {
         );
         let words = fits(&path, 1 << 60).unwrap_or_default();
         assert!(words.contains("free: whoever writes"), "{words}");
+        Ok(())
+    }
+
+    fn why(made: Result<(), Trouble>) -> String {
+        match made {
+            Ok(()) => "it is taken".to_owned(),
+            Err(Trouble::Refused(reason)) => reason,
+            Err(Trouble::Failed(reason)) => format!("not refused: {reason}"),
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_roots_alone_is_not_taken() -> std::io::Result<()> {
+        use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+        let directory = tempfile::tempdir()?;
+        let at = |name: &str| directory.path().join(name);
+        if !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let path = at("bob/team.img");
+        std::fs::create_dir(at("bob"))?;
+        std::fs::write(at("other.img"), "other")?;
+        let says = |words: &str| {
+            let why = why(make(&path, 16 << 20, false));
+            assert!(why.contains(words), "{words}: {why}");
+        };
+        symlink(at("other.img"), &path)?;
+        says("is a link");
+        std::fs::remove_file(&path)?;
+        std::fs::hard_link(at("other.img"), &path)?;
+        says("has a second name");
+        std::fs::remove_file(&path)?;
+        std::fs::create_dir(&path)?;
+        says("is no file");
+        std::fs::remove_dir(&path)?;
+        std::fs::write(&path, "mine")?;
+        says("it is taken");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666))?;
+        says("others than root may write");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644))?;
+        chown(&path, Some(65534), None)?;
+        says("others than root may write");
+        std::fs::remove_file(&path)?;
+        let gone = why(make(&path, 16 << 20, true));
+        assert!(gone.contains("was there before and is gone"), "{gone}");
+        chown(at("bob"), Some(65534), None)?;
+        says("others than root may change");
+        assert!(!path.exists());
+        assert_eq!(std::fs::read_to_string(at("other.img"))?, "other");
         Ok(())
     }
 }

@@ -115,6 +115,9 @@ pub(super) struct Make {
     pub(super) owner: Option<(u32, u32)>,
     /// Size of the file system in a file, in bytes.
     pub(super) quota: Option<u64>,
+    /// The file was there before: no empty one is made in its stead.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_known: bool,
     #[serde(with = "whole")]
     pub(super) staging: PathBuf,
     #[serde(with = "whole")]

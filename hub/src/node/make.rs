@@ -7,11 +7,12 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{AtFlags, Gid, Uid};
 
-use super::hand::{Trouble, ask, failed, find, must_be_free, shut, table, take_away};
+use super::hand::{Trouble, ask, failed, must_be_free, shut, table, take_away};
+use super::held::Held;
 use super::image;
 use super::job::{Job, Make, Own, Reads, reads_of};
 use super::mark::Origin;
-use super::way::others_may_change;
+use super::way::Way;
 use crate::config::{holds_the_system, lie_in_each_other};
 
 impl Make {
@@ -36,11 +37,13 @@ impl Make {
         let origin = match self.kind.as_str() {
             "bind" => Some(self.bind()?),
             "image" => {
-                image::make(Path::new(&self.source), self.quota.unwrap_or_default())?;
+                let size = self.quota.unwrap_or_default();
+                image::make(Path::new(&self.source), size, self.is_known)?;
                 self.mount("ext4", &["loop"])?;
                 None
             }
             kind => {
+                self.must_be_nobody_elses()?;
                 self.mount(kind, &[])?;
                 None
             }
@@ -69,7 +72,8 @@ impl Make {
     /// A directory of this machine, alone: what is mounted below it is copied one by one, so that one that is dead holds nobody else.
     /// It is held from the first look on, so that what was looked at is what is mounted.
     fn bind(&self) -> Result<Origin, Trouble> {
-        let (held, origin) = find(Path::new(&self.source))?;
+        let (held, others) = Held::follow(Path::new(&self.source))?;
+        let origin = held.origin()?;
         let source = &origin.path;
         for Own(own) in &self.own {
             let is_written = self.access.write && source.starts_with(own);
@@ -81,10 +85,7 @@ impl Make {
                 )));
             }
         }
-        if (self.access.write || self.owner.is_some())
-            && let Some(above) =
-                others_may_change(Path::new(&self.source)).or_else(|| others_may_change(source))
-        {
+        if let Some(above) = others.filter(|_| self.access.write || self.owner.is_some()) {
             return Err(Trouble::Refused(format!(
                 "others than root may change {}, and put another directory where {} is: what notebooks write, or what is given to an owner, needs a way that is root's alone",
                 above.display(),
@@ -100,6 +101,19 @@ impl Make {
         rustix::mount::mount_bind(held.name(), &self.staging)
             .map_err(|errno| failed(&format!("{} cannot be mounted", source.display()), errno))?;
         Ok(origin)
+    }
+
+    /// A file of this machine that others could change, or put another in the place of, is no disk that root mounts. Whatever else a source
+    /// is, such as a server, is for the program to find.
+    fn must_be_nobody_elses(&self) -> Result<(), Trouble> {
+        let path = Path::new(&self.source);
+        if !path.is_absolute() || self.source.starts_with("//") {
+            return Ok(());
+        }
+        match Way::walk(path) {
+            Ok(way) if !way.is_directory() => image::must_be_roots(path, &way),
+            _ => Ok(()),
+        }
     }
 
     /// By the program `mount`, which knows the helpers of each type.

@@ -24,6 +24,7 @@ mod image;
 mod job;
 mod make;
 mod mark;
+mod notes;
 mod part;
 mod probe;
 mod reach;
@@ -46,6 +47,7 @@ pub use self::claim::Claim;
 pub use self::hand::main as hand;
 pub use self::image::image_notes;
 pub use self::mark::Mark;
+pub use self::notes::source_notes;
 pub use self::probe::Probe;
 pub use self::status::{Condition, Missing, MountStatus, Status, StatusPlace, directory, now};
 
@@ -135,7 +137,13 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Nod
     clear(&ground, &folders, &mut takers).await;
     clear_staging(&ground, &mut takers).await;
     let board = Arc::new(Board::new(settings));
-    let earlier = Status::read_in(ground.directory()).filter(Status::is_of_this_boot);
+    let earlier = Status::read_in(ground.directory()).unwrap_or_default();
+    let images: Vec<_> = earlier
+        .mounts
+        .iter()
+        .filter_map(|it| it.image.clone())
+        .collect();
+    let earlier = Some(earlier).filter(Status::is_of_this_boot);
     let earlier = earlier.unwrap_or_default();
     board.keep_shared_anew(earlier.shared_anew);
     let was_there = Table::read().is_ok_and(|table| table.at(ground.path()).is_some());
@@ -159,7 +167,7 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Nod
             let Some((_, mount)) = settings.mounts.iter().find(|(known, _)| known == name) else {
                 continue;
             };
-            let watch = Watch::new(
+            let mut watch = Watch::new(
                 name,
                 mount,
                 &settings.node,
@@ -168,6 +176,9 @@ pub async fn run(settings: &Settings, stop: CancellationToken) -> Result<(), Nod
                 &data_dir,
                 Arc::clone(&board),
             );
+            if mount.kind == "image" && images.contains(&mount.source) {
+                watch.knows_its_image();
+            }
             let earlier = earlier.mounts.iter().find(|known| known.name == *name);
             tasks.spawn(watch.run(earlier.cloned(), table.clone(), stop.clone()));
         }

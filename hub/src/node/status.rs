@@ -95,6 +95,9 @@ pub struct MountStatus {
     /// What was made is known by this: what others mounted is not taken over either.
     #[serde(default)]
     pub mark: Option<Mark>,
+    /// The file with a file system in it that was mounted last, also before the machine was started anew: none is made in its stead.
+    #[serde(default)]
+    pub image: Option<String>,
     /// What is mounted below the source of a bind mount, and is left out because it is ill.
     #[serde(default)]
     pub missing: Vec<Missing>,

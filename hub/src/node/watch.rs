@@ -84,6 +84,7 @@ impl Watch {
             },
             owner,
             quota: settings.quota.map(|size| size.0),
+            is_known: false,
             staging: ground.staging(name),
             place,
             own: [ground.path(), data_dir]
@@ -106,6 +107,7 @@ impl Watch {
                 stuck: 0,
                 made_from: hex::encode(&Sha256::digest(text)[..8]),
                 mark: None,
+                image: None,
                 missing: Vec::new(),
                 notes: Vec::new(),
             },
@@ -130,6 +132,12 @@ impl Watch {
             weigher,
             next_try: Instant::now(),
         }
+    }
+
+    /// Its image was there: should it be gone, the disk that it is on is.
+    pub(super) fn knows_its_image(&mut self) {
+        self.make.is_known = true;
+        self.status.image = Some(self.make.source.clone());
     }
 
     /// Watches until `stop`. `earlier` is what a node before this one knew.

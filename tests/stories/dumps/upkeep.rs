@@ -218,6 +218,44 @@ async fn a_disk_image_keeps_its_size_and_that_is_told() -> Result<()> {
     Ok(())
 }
 
+/// While its disk is not mounted the image is not there, and an empty one would be served in its stead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_image_that_is_gone_is_not_made_anew_until_somebody_says_so() -> Result<()> {
+    let folder = TempDir::new()?;
+    let disk = Mounted::at(folder.path(), "tmpfs", "none")?;
+    let image = folder.path().join("team.img");
+    let mut node = Node::start(&format!(
+        "[mount.team]\nkind = \"image\"\nsource = \"{}\"\ntarget = \"/srv/team/files\"\nread_only = false\nquota = \"16MiB\"",
+        image.display()
+    ))?;
+    let place = node.directory().join("srv+team/files");
+    is_mounted(&place, "rw,nosuid").await?;
+    node.tells(&format!("\"image\":\"{}\"", image.display()))
+        .await?;
+    // The machine is started anew, and its disk is not mounted.
+    node.kill()?;
+    let status = node.directory().join("status.json");
+    let mut told: serde_json::Value = serde_json::from_slice(&std::fs::read(&status)?)?;
+    told["boot"] = "another".into();
+    std::fs::write(&status, told.to_string())?;
+    rustix::mount::unmount(&place, rustix::mount::UnmountFlags::DETACH)?;
+    drop(disk);
+    node.run()?;
+    node.says("was there before and is gone").await?;
+    ensure!(!image.exists(), "an empty one was made");
+    node.kill()?;
+    node.run()?;
+    node.tells("was there before and is gone").await?;
+    ensure!(!image.exists(), "an empty one was made");
+    node.kill()?;
+    let (code, said) = ends(&node.hub, &["node", "--unmount"]).await?;
+    ensure!(code == Some(0), "{said}");
+    node.run()?;
+    is_mounted(&place, "rw,nosuid").await?;
+    ensure!(image.exists());
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn more_mounts_below_a_source_than_are_followed_are_told() -> Result<()> {
     let source = apple()?;

@@ -52,6 +52,22 @@ fn mistakes_of_mounts_are_told_with_their_fix() {
             "is not the options' to say",
         ),
         (
+            mount("kind = \"nfs\"\noptions = [\"X-mount.subdir=private\"]"),
+            "\"X-mount.subdir=private\" is not the options' to say",
+        ),
+        (
+            mount("kind = \"nfs\"\noptions = [\"rshared\"]"),
+            "\"rshared\" is not the options' to say",
+        ),
+        (
+            mount("kind = \"nfs\"\noptions = [\"defaults\"]"),
+            "\"defaults\" is not the options' to say",
+        ),
+        (
+            mount("kind = \"ext4\"\noptions = [\"loop=/dev/loop7\"]"),
+            "\"loop=/dev/loop7\" is not the options' to say",
+        ),
+        (
             mount("kind = \"cifs\"\noptions = [\"password=x\"]"),
             "would stand in the list of processes",
         ),

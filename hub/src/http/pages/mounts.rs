@@ -225,6 +225,7 @@ mod tests {
             stuck: 1,
             made_from: String::new(),
             mark: None,
+            image: None,
             missing: Vec::new(),
             notes: Vec::new(),
         };

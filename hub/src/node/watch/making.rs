@@ -58,6 +58,9 @@ impl Watch {
         let (condition, problem) = match self.make_and_put().await {
             Outcome::Done { .. } => {
                 self.made = Some(Instant::now());
+                if self.make.kind == "image" {
+                    self.knows_its_image();
+                }
                 self.well();
                 self.tell();
                 self.follower.begin_anew();
