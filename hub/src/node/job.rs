@@ -34,12 +34,13 @@ pub(super) enum Job {
     Find { source: String },
     /// Mount in the staging directory, and ask.
     Make(Make),
-    /// Move what was made to its place, if that is free.
+    /// Move the mount of this number, which was made, to its place, if that is free.
     Place {
         #[serde(with = "whole")]
         staging: PathBuf,
         #[serde(with = "whole")]
         place: PathBuf,
+        id: u32,
     },
     /// Put a copy of one mount of this machine within a mount of ours, if it answers.
     Attach(Part),
