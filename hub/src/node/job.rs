@@ -83,6 +83,8 @@ pub(super) struct Part {
     /// The mount of ours that it belongs in.
     #[serde(with = "whole")]
     pub(super) top: PathBuf,
+    /// The number of that.
+    pub(super) top_id: u32,
     #[serde(with = "whole")]
     pub(super) place: PathBuf,
     pub(super) access: Access,
@@ -201,6 +203,7 @@ mod tests {
                 source: place.clone(),
                 staging: "/m/s".into(),
                 top: "/m".into(),
+                top_id: 7,
                 place,
                 access: Access {
                     write: false,

@@ -27,6 +27,7 @@ mod mark;
 mod part;
 mod probe;
 mod reach;
+mod round;
 mod status;
 mod submounts;
 mod sweep;

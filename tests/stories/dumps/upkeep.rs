@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use holt_tests::dying::{Dying, Mode};
 use holt_tests::wait::eventually;
 use tempfile::TempDir;
 
@@ -168,35 +169,38 @@ async fn who_was_sent_by_a_node_that_was_killed_ends_too() -> Result<()> {
     Ok(())
 }
 
-/// Somebody mounts over what is being made, before it is moved to its place: that is not taken for what was made.
+/// Something is mounted over what is being made once that has its flags, and before it is moved to its place.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_over_what_is_being_made_is_not_placed() -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    let folder = TempDir::new()?;
-    let program = folder.path().join("twice");
-    let calm = folder.path().join("calm");
-    // The one that comes late.
-    std::fs::write(
-        &program,
-        format!(
-            "#!/bin/sh\nmount -t tmpfs made \"$2\" || exit 1\n[ -e {} ] || mount -t tmpfs late \"$2\"\n",
-            calm.display()
-        ),
+    let server = Dying::new()?;
+    std::fs::write(server.tree().join("page.txt"), "Apple")?;
+    server.be(Mode::Hang)?;
+    let node = Node::with(
+        "check_every = \"1s\"\nanswer_within = \"2s\"\nmount_within = \"60s\"\nretry_most = \"1s\"",
+        &server.as_dumps()?,
     )?;
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
-    let node = Node::start(&format!(
-        "[mount.dumps]\nsource = \"{}#x\"\nkind = \"fuse3\"\ntarget = \"/mnt/nfs/dumps\"",
-        program.display()
-    ))?;
+    let staging = node.directory().join(".staging/dumps");
+    let staged = || -> Result<Vec<String>> {
+        let table = std::fs::read_to_string("/proc/self/mountinfo")?;
+        let is_there = |line: &&str| line.split(' ').nth(4) == staging.to_str();
+        Ok(table.lines().filter(is_there).map(str::to_owned).collect())
+    };
+    eventually("it has its flags, and is asked", SOON, || async {
+        match staged().map_err(|error| error.to_string())?.as_slice() {
+            [line] if line.contains(" ro,nosuid,nodev,noexec") => Ok(()),
+            other => Err(format!("{other:?} {}", node.said())),
+        }
+    })
+    .await?;
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("late", &staging, "tmpfs", flags, None)?;
+    server.be(Mode::Well)?;
     node.says("something else was mounted meanwhile where it is made")
         .await?;
-    ensure!(lines(&node.dumps())?.is_empty(), "{}", node.said());
-    std::fs::write(calm, "")?;
     let line = is_mounted(&node.dumps(), "ro,nosuid,nodev,noexec").await?;
-    ensure!(line.contains(" made "), "{line}");
-    let staging = node.directory().join(".staging/dumps");
-    ensure!(lines(&staging)?.is_empty(), "it is left half made");
+    ensure!(!line.contains(" late "), "{line}");
+    reads(&node.dumps().join("page.txt"), "Apple").await?;
+    ensure!(staged()?.is_empty(), "it is left half made");
     Ok(())
 }
 

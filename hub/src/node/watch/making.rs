@@ -60,8 +60,8 @@ impl Watch {
                 self.made = Some(Instant::now());
                 self.well();
                 self.tell();
-                self.follower.begin_anew();
-                self.follow_source().await;
+                self.parts.begin_anew();
+                self.follow_source();
                 self.weigher.weigh().await;
                 return;
             }
