@@ -52,7 +52,7 @@ impl Mounted {
     }
 }
 
-/// All mounts, in the order of the kernel: what was mounted later over the same place comes later.
+/// All mounts. Their order tells nothing: one that is moved keeps its place in the list. What is on what is told by the parents alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Table {
     mounts: Vec<Mounted>,
@@ -77,19 +77,30 @@ impl Table {
         }
     }
 
-    /// The mount that is seen at exactly this place.
+    /// The mount that is seen at exactly this place: the topmost there. Where another hides the place, the topmost of those hidden.
     pub(crate) fn at(&self, point: &Path) -> Option<&Mounted> {
-        self.mounts.iter().rev().find(|mount| mount.point == point)
+        if let Some(met) = self.met(point).filter(|met| met.point == point) {
+            return Some(met);
+        }
+        let there = || self.mounts.iter().filter(|mount| mount.point == point);
+        let is_under = |mount: &Mounted| {
+            let mut others = there();
+            others.any(|other| other.parent == mount.id && other.id != mount.id)
+        };
+        there().rev().find(|mount| !is_under(mount))
+    }
+
+    /// The same, if it is the only one in its place.
+    pub(crate) fn alone_at(&self, point: &Path) -> Option<&Mounted> {
+        let mut there = self.mounts.iter().filter(|mount| mount.point == point);
+        there.next().filter(|_| there.next().is_none())
     }
 
     /// The mount that a path without links is in.
     pub(crate) fn of(&self, path: &Path) -> Option<&Mounted> {
-        self.mounts
-            .iter()
-            .enumerate()
-            .filter(|(_, mount)| path.starts_with(&mount.point))
-            .max_by_key(|(order, mount)| (mount.point.components().count(), *order))
-            .map(|(_, mount)| mount)
+        // A list without a root is that of a process whose root is no mount.
+        self.met(path)
+            .or_else(|| path.ancestors().find_map(|above| self.at(above)))
     }
 
     /// Whether a mount is of the directory that it is on: made so that the directory is a mount point.
@@ -118,13 +129,23 @@ impl Table {
             .find(|mount| self.is_cover(mount))
     }
 
-    /// Whether a mount is over another in the same place, or may hang; but for a directory that is mounted on itself.
+    /// Whether a mount is over another in the same place, or may hang; but for a directory that is mounted on itself. One that is on
+    /// itself in the place of another is what that is.
     pub(crate) fn is_cover(&self, mount: &Mounted) -> bool {
-        let is_stacked = || {
+        let mut mount = mount;
+        // Each step goes down to another mount.
+        for _ in &self.mounts {
             let mut others = self.mounts.iter();
-            others.any(|other| other.id == mount.parent && other.point == mount.point)
-        };
-        !self.is_on_itself(mount) && (mount.may_hang() || is_stacked())
+            let under = others.find(|other| {
+                other.id == mount.parent && other.id != mount.id && other.point == mount.point
+            });
+            match (self.is_on_itself(mount), under) {
+                (true, Some(under)) => mount = under,
+                (true, None) => return false,
+                (false, under) => return mount.may_hang() || under.is_some(),
+            }
+        }
+        true
     }
 
     /// The path without links, found without a look into what may hang; see [`Table::cover`]. What is not there counts as written.
@@ -177,6 +198,7 @@ impl Table {
                 .iter()
                 .filter(|mount| mount.parent == met.id && mount.id != met.id)
                 .filter(|mount| path.starts_with(&mount.point))
+                .rev()
                 .min_by_key(|mount| mount.point.components().count());
             match next {
                 Some(next) => met = next,
@@ -197,7 +219,7 @@ impl Table {
         found
     }
 
-    /// What is seen strictly below the place: one for each point, the last.
+    /// What is seen strictly below the place: one for each point, the topmost.
     pub(crate) fn below(&self, point: &Path) -> Vec<&Mounted> {
         let mut found = self.within(point);
         found.retain(|mount| mount.point != point && self.at(&mount.point) == Some(mount));
@@ -299,6 +321,61 @@ rubbish
         let table = Table::parse(b"61 60 0:40 / /t/a rw shared:3 - nfs4 d\xe4tei:/x rw\n");
         let seen = table.at(Path::new("/t/a")).unwrap();
         assert!(seen.has("rw") && seen.source.ends_with(":/x"));
+    }
+
+    #[test]
+    fn what_is_moved_over_a_place_is_seen_wherever_the_list_has_it() {
+        // Made first, moved over the place, over its folder, or over all; with what it was before it hides.
+        let lines = [
+            "1 0 254:0 / / rw - ext4 x rw",
+            "60 1 254:0 /d/m /d/m rw shared:2 - ext4 x rw",
+            "70 60 0:50 / /d/m/f/dumps ro - nfs4 a:/d rw",
+            "80 70 0:50 / /d/m/f/dumps ro - nfs4 a:/d rw",
+        ];
+        let [place, folder, all] = ["/d/m/f/dumps", "/d/m/f", "/d/m"].map(Path::new);
+        let orders = [
+            [0, 1, 2, 3, 4],
+            [4, 3, 2, 1, 0],
+            [2, 4, 0, 3, 1],
+            [0, 4, 1, 3, 2],
+        ];
+        for (old, point) in [
+            ("20 80 0:40 / /d/m/f/dumps rw - fuse o rw", place),
+            ("20 60 0:40 / /d/m/f rw - fuse o rw", folder),
+            ("20 60 0:40 / /d/m rw - fuse o rw", all),
+        ] {
+            for order in orders {
+                let all_lines: Vec<_> = lines.into_iter().chain([old]).collect();
+                let text: Vec<_> = order.iter().map(|at| all_lines[*at]).collect();
+                let table = Table::parse(text.join("\n").as_bytes());
+                let id = |found: Option<&Mounted>| found.map(|mount| mount.id);
+                assert_eq!(id(table.at(point)), Some(20), "{text:?}");
+                assert_eq!(id(table.of(&point.join("x"))), Some(20), "{text:?}");
+                // Hidden or not, the topmost of the place is known.
+                let expected = if point == place { 20 } else { 80 };
+                assert_eq!(id(table.at(place)), Some(expected), "{text:?}");
+                let below = table.below(all);
+                assert!(below.iter().any(|mount| mount.id == expected), "{text:?}");
+                assert!(!below.iter().any(|mount| mount.id == 70), "{text:?}");
+                assert_eq!(
+                    id(table.cover(place, Path::new("/d"))),
+                    Some(20),
+                    "{text:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_dead_one_that_is_mounted_on_itself_covers_all_the_same() {
+        let table = Table::parse(
+            b"1 0 254:0 / / rw - ext4 x rw\n\
+              62 61 0:40 / /d/m rw - fuse o rw\n\
+              60 1 254:0 /d/m /d/m rw - ext4 x rw\n\
+              61 60 0:40 / /d/m rw - fuse o rw\n",
+        );
+        let cover = table.cover(Path::new("/d/m/x"), Path::new("/d"));
+        assert_eq!(cover.map(|mount| mount.id), Some(62));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::followed::Followed;
 use super::job::{Access, Part};
+use super::round::Round;
 use super::status::Missing;
 use super::submounts::difference;
 use crate::mountinfo::Table;
@@ -84,16 +85,11 @@ impl Follower {
         }
     }
 
-    /// Brings what is below `top` to what is below `source`: takes away what is no longer there, or not as it was made, and copies
-    /// what is new, several at once; none is begun after `until`: those come at the next look. One that failed is tried again after
+    /// Brings what is below our mount to what is below its source: takes away what is no longer there, or not as it was made, and copies
+    /// what is new, several at once, as long as the round says: the others come in the next one. One that failed is tried again after
     /// growing pauses.
-    pub(super) async fn follow(
-        &mut self,
-        table: &Table,
-        source: &Path,
-        top: &Path,
-        until: Instant,
-    ) {
+    pub(super) async fn follow(&mut self, table: &Table, round: &Round<'_>) {
+        let Round { source, top, .. } = *round;
         let difference = difference(table, source, top, self.access);
         let gone = outermost(&difference.gone).cloned().collect();
         self.take_away(top, gone, "its source has it no more").await;
@@ -118,14 +114,14 @@ impl Follower {
                 "More than {MOST} mounts are below the source: the rest is left out"
             );
         }
-        self.attach(source, top, difference.new, until).await;
+        self.attach(round, difference.new).await;
     }
 
     /// Several at once; what is within another waits for that alone, and those that failed before come last.
-    async fn attach(&mut self, source: &Path, top: &Path, new: Vec<PathBuf>, until: Instant) {
+    async fn attach(&mut self, round: &Round<'_>, new: Vec<PathBuf>) {
         let jobs: BTreeMap<_, _> = new
             .iter()
-            .map(|path| (path.clone(), self.job(source, top, path)))
+            .map(|path| (path.clone(), self.job(round, path)))
             .collect();
         let is_crowded = self.stuck() >= CROWD;
         let mut waiting: BTreeMap<_, _> = self
@@ -150,7 +146,7 @@ impl Follower {
                 .map(|(path, _)| path.clone());
             if let Some(path) = next {
                 if let (Some(followed), Some(part)) = (waiting.remove(&path), jobs.get(&path)) {
-                    at_work.push(followed.attach(part.clone(), until));
+                    at_work.push(followed.attach(part.clone(), round));
                 }
                 continue;
             }
@@ -161,20 +157,22 @@ impl Follower {
         }
     }
 
-    fn job(&self, source: &Path, top: &Path, path: &Path) -> Part {
+    fn job(&self, round: &Round<'_>, path: &Path) -> Part {
         // A name of its own: one that is stuck there is met by nobody else.
         let name = hex::encode(&Sha256::digest(path.as_os_str().as_bytes())[..16]);
         Part {
-            source: source.join(path),
+            source: round.source.join(path),
             staging: self.staging.join(name),
-            top: top.to_owned(),
-            place: top.join(path),
+            top: round.top.to_owned(),
+            top_id: round.id,
+            place: round.top.join(path),
             access: self.access,
         }
     }
 
     /// Asks all that are there, each by hands of its own, and takes away those that do not answer.
-    pub(super) async fn ask(&mut self, table: &Table, source: &Path, top: &Path) {
+    pub(super) async fn ask(&mut self, table: &Table, round: &Round<'_>) {
+        let Round { source, top, .. } = *round;
         let there: Vec<PathBuf> = table
             .below(top)
             .into_iter()
@@ -184,9 +182,13 @@ impl Follower {
         let mut asked = Vec::new();
         for followed in self.of(there.iter()) {
             let place = top.join(&followed.path);
-            asked.push(followed.ask(place));
+            asked.push(followed.ask(place, round));
         }
         let answers: Vec<_> = iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        // What is there is another's by now.
+        if !round.is_current() {
+            return;
+        }
         let ill: BTreeMap<_, _> = answers.into_iter().flatten().collect();
         let paths: Vec<_> = ill.keys().cloned().collect();
         let outer: Vec<_> = outermost(&paths).cloned().collect();

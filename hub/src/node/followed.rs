@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use super::backoff::Backoff;
 use super::hands::{Hands, Outcome};
 use super::job::{Job, Part, Reads};
+use super::round::Round;
 use super::status::{Missing, now};
 
 /// One mount below a source.
@@ -47,9 +48,9 @@ impl Followed {
         self.hands.stuck() + self.takers.stuck()
     }
 
-    /// Copies it, if it is due and `until` is not over. Returns its path once it is there.
-    pub(super) async fn attach(&mut self, part: Part, until: Instant) -> Option<PathBuf> {
-        if Instant::now() < self.next_try || Instant::now() >= until {
+    /// Copies it, if it is due and the round goes on. Returns its path once it is there.
+    pub(super) async fn attach(&mut self, part: Part, round: &Round<'_>) -> Option<PathBuf> {
+        if Instant::now() < self.next_try || !round.may_begin() {
             return None;
         }
         let staging = part.staging.clone();
@@ -71,6 +72,8 @@ impl Followed {
                 );
                 Some(self.path.clone())
             }
+            // Nothing is wrong with it when the mount that it belongs in has gone.
+            Some(_) if !round.is_current() => None,
             Some(problem) => {
                 self.miss(problem);
                 None
@@ -78,8 +81,15 @@ impl Followed {
         }
     }
 
-    /// Asks it. Returns its path and what is wrong.
-    pub(super) async fn ask(&mut self, place: PathBuf) -> Option<(PathBuf, String)> {
+    /// Asks it, if the round goes on. Returns its path and what is wrong.
+    pub(super) async fn ask(
+        &mut self,
+        place: PathBuf,
+        round: &Round<'_>,
+    ) -> Option<(PathBuf, String)> {
+        if !round.is_current() {
+            return None;
+        }
         let outcome = self.hands.send(&Job::AskPart { place }, self.limit).await;
         let problem = problem(outcome, self.limit);
         if problem.is_none() {

@@ -5,7 +5,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -40,6 +40,8 @@ pub(super) struct Ground {
     lock: Lock,
     // Held while it is looked whether the directory is a mount point and made one: several mounts may find that it is none.
     sharing: Mutex<()>,
+    // Held while it is looked up. Opened once: what is mounted over it or on the way to it later holds nobody.
+    staging: Mutex<Option<Arc<Directory>>>,
 }
 
 /// How the directory was shared with containers.
@@ -91,6 +93,7 @@ impl Ground {
             directory,
             lock,
             sharing: Mutex::new(()),
+            staging: Mutex::new(None),
         })
     }
 
@@ -230,8 +233,13 @@ impl Ground {
         problems
     }
 
-    /// The staging directory is mounted on itself, so no way from the directory leads there.
-    fn staging_directory(&self) -> std::io::Result<Directory> {
+    /// The staging directory is mounted on itself, so no way from the directory leads there. Looked up once, and again when it was
+    /// deleted.
+    fn staging_directory(&self) -> std::io::Result<Arc<Directory>> {
+        let mut known = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(staging) = known.as_ref().filter(|staging| staging.is_still_there()) {
+            return Ok(Arc::clone(staging));
+        }
         let path = self.path.join(STAGING);
         let table = Table::read()?;
         match self
@@ -239,7 +247,7 @@ impl Ground {
             .or_else(|| table.at(&path).filter(|mount| table.is_cover(mount)))
         {
             Some(mount) => Err(covered(mount)),
-            None => Directory::open(&path),
+            None => Ok(Arc::clone(known.insert(Arc::new(Directory::open(&path)?)))),
         }
     }
 

@@ -43,7 +43,7 @@ pub fn main() -> std::io::Result<()> {
         .take(1 << 20)
         .read_until(b'\n', &mut text)?;
     let errand: Errand = serde_json::from_slice(&text)?;
-    go_with(errand.node)?;
+    must_be_of(errand.node)?;
     std::thread::spawn(end_with_the_node);
     let reply = match errand.job.run() {
         Ok(origin) => Reply::Done { origin },
@@ -61,12 +61,9 @@ fn end_with_the_node() {
     let _ = kill_current_process_group(Signal::KILL);
 }
 
-/// Goes with the node: what is half done would be in the way of the next one's.
-///
-/// # Errors
-/// The node has ended already, or the system does not let it.
-fn go_with(node: u32) -> std::io::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+/// The node that wanted it must be the one that started this. No signal at its death is asked for: that would end this process alone, and
+/// before it had ended what it started; the end of standard input comes as surely.
+fn must_be_of(node: u32) -> std::io::Result<()> {
     let parent = rustix::process::getppid().map(Pid::as_raw_nonzero);
     if parent.and_then(|parent| u32::try_from(parent.get()).ok()) == Some(node) {
         return Ok(());
@@ -84,7 +81,7 @@ impl Job {
                 held.origin().map(Some)
             }
             Self::Make(make) => make.run(),
-            Self::Place { staging, place } => put(staging, place).map(|()| None),
+            Self::Place { staging, place, id } => put(staging, place, *id).map(|()| None),
             Self::Attach(part) => part.attach().map(|()| None),
             Self::Drop { place, reads } => take_away(place, *reads).map(|()| None),
             Self::Weigh { image, quota } => match super::image::note(image, *quota) {
@@ -139,16 +136,31 @@ pub(super) fn shut(staging: &Path, access: Access) -> Result<(), Trouble> {
     }
 }
 
-fn put(staging: &Path, place: &Path) -> Result<(), Trouble> {
-    let put = must_be_free(place).and_then(|()| {
-        rustix::mount::mount_move(staging, place)
-            .map_err(|errno| failed("it cannot be moved to its place", errno))
-    });
+/// The mount that was made, by its number: whoever was sent before and came late may have mounted something too.
+fn put(staging: &Path, place: &Path, id: u32) -> Result<(), Trouble> {
+    let is_it = |place: &Path| match table()?.alone_at(place) {
+        Some(mount) if mount.id == id => Ok(()),
+        _ => Err(Trouble::Failed(
+            "something else was mounted meanwhile where it is made".to_owned(),
+        )),
+    };
+    let put = must_be_free(place)
+        .and_then(|()| is_it(staging))
+        .and_then(|()| {
+            rustix::mount::mount_move(staging, place)
+                .map_err(|errno| failed("it cannot be moved to its place", errno))
+        });
     if put.is_err() {
         // What was made works, and readers of its like may be others'.
         drop(take_away(staging, Reads::Wait));
+        return put;
     }
-    put
+    // What came between the look and the move came with it.
+    let is_there = is_it(place);
+    if is_there.is_err() {
+        drop(take_away(place, Reads::Wait));
+    }
+    is_there
 }
 
 /// Both questions go to the server, whatever the machine remembers: how full it is, and what is in a directory that is opened anew.

@@ -128,9 +128,9 @@ impl Hands {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            // The node ends, or nobody waits any more: the end of its input has it end its whole group. A signal from here would end it
+            // alone, and what it started would go on.
             .process_group(0)
-            // The node ends: so does what nobody waits for.
-            .kill_on_drop(true)
             .spawn();
         let mut child = match made {
             Ok(child) => child,

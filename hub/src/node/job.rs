@@ -34,12 +34,13 @@ pub(super) enum Job {
     Find { source: String },
     /// Mount in the staging directory, and ask.
     Make(Make),
-    /// Move what was made to its place, if that is free.
+    /// Move the mount of this number, which was made, to its place, if that is free.
     Place {
         #[serde(with = "whole")]
         staging: PathBuf,
         #[serde(with = "whole")]
         place: PathBuf,
+        id: u32,
     },
     /// Put a copy of one mount of this machine within a mount of ours, if it answers.
     Attach(Part),
@@ -82,6 +83,8 @@ pub(super) struct Part {
     /// The mount of ours that it belongs in.
     #[serde(with = "whole")]
     pub(super) top: PathBuf,
+    /// The number of that.
+    pub(super) top_id: u32,
     #[serde(with = "whole")]
     pub(super) place: PathBuf,
     pub(super) access: Access,
@@ -203,6 +206,7 @@ mod tests {
                 source: place.clone(),
                 staging: "/m/s".into(),
                 top: "/m".into(),
+                top_id: 7,
                 place,
                 access: Access {
                     write: false,

@@ -18,7 +18,7 @@ const FLAGS: [&str; 4] = ["ro", "nosuid", "nodev", "noexec"];
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The kernel's number of it.
-    id: u32,
+    pub(super) id: u32,
     /// Hash of what is mounted: device, directory, type and source.
     pub(super) what: String,
     /// Its flags, of those that matter.

@@ -28,6 +28,7 @@ mod notes;
 mod part;
 mod probe;
 mod reach;
+mod round;
 mod status;
 mod submounts;
 mod sweep;

@@ -83,6 +83,11 @@ impl Part {
     fn put(&self) -> Result<(), Trouble> {
         let place = Held::exactly(&self.place)?;
         must_be_in(&place, &self.top)?;
+        if table()?.at(&self.top).map(|top| top.id) != Some(self.top_id) {
+            return Err(Trouble::Failed(
+                "the mount it belongs in was made anew meanwhile".to_owned(),
+            ));
+        }
         if place.mount(&table()?)?.point == self.place {
             return Err(Trouble::Failed(
                 "something is mounted there already".to_owned(),

@@ -80,6 +80,11 @@ impl Directory {
         })
     }
 
+    /// Whether nobody deleted it.
+    pub(super) fn is_still_there(&self) -> bool {
+        self.handle.metadata().is_ok_and(|found| found.nlink() > 0)
+    }
+
     /// The directory of that name in it, which is made if need be, and must be ours.
     pub(super) fn folder(&self, name: &str, mode: u32) -> Result<Self> {
         let made = self.make_missing(name, mode);

@@ -1,6 +1,7 @@
 //! One mount's life: looked at, taken away when it is ill, made again after growing pauses.
 
 mod making;
+mod parts;
 mod source;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::parts::{Following, Parts};
 use super::backoff::Backoff;
 use super::board::Board;
 use super::follow::Follower;
@@ -53,7 +55,9 @@ pub(super) struct Watch {
     /// What was told last of a source that nobody finds.
     unfound: Option<String>,
     staging_of_parts: PathBuf,
-    follower: Follower,
+    parts: Parts,
+    /// Who follows them, until it runs.
+    following: Option<Following>,
     backoff: Backoff,
     made: Option<Instant>,
     weigher: Weigher,
@@ -91,6 +95,19 @@ impl Watch {
                 .map(|path| Own(path.to_owned()))
                 .to_vec(),
         };
+        let follower = Follower::new(
+            name,
+            ground.staging_of_parts(name),
+            make.access,
+            node.answer_within,
+            node.retry_most,
+        );
+        let (parts, following) = Parts::new(
+            follower,
+            make.place.clone(),
+            node.mount_within,
+            node.check_every,
+        );
         let weigher = Weigher::new(name, make.weighing(), node.answer_within);
         let text = serde_json::to_vec(&make).expect("plain values have a JSON form");
         Self {
@@ -113,13 +130,8 @@ impl Watch {
             },
             finders: Hands::default(),
             unfound: None,
-            follower: Follower::new(
-                name,
-                ground.staging_of_parts(name),
-                make.access,
-                node.answer_within,
-                node.retry_most,
-            ),
+            parts,
+            following: Some(following),
             staging_of_parts: ground.staging_of_parts(name),
             make,
             node: node.clone(),
@@ -140,9 +152,24 @@ impl Watch {
         self.status.image = Some(self.make.source.clone());
     }
 
-    /// Watches until `stop`. `earlier` is what a node before this one knew.
+    /// Watches until `stop`, and follows what is mounted below its source beside that. `earlier` is what a node before this one knew.
     pub(super) async fn run(
         mut self,
+        earlier: Option<MountStatus>,
+        table: watch::Receiver<u64>,
+        stop: CancellationToken,
+    ) {
+        let following = self.following.take();
+        let follow = async {
+            if let Some(following) = following {
+                following.run(stop.clone()).await;
+            }
+        };
+        tokio::join!(self.look_on(earlier, table, stop.clone()), follow);
+    }
+
+    async fn look_on(
+        &mut self,
         earlier: Option<MountStatus>,
         mut table: watch::Receiver<u64>,
         stop: CancellationToken,
@@ -174,10 +201,13 @@ impl Watch {
             } else if look == Look::Due {
                 due = Instant::now() + self.node.check_every;
             }
-            look = tokio::select! {
-                () = tokio::time::sleep_until(due.into()) => Look::Due,
-                Ok(()) = table.changed() => Look::Table,
-                () = stop.cancelled() => return,
+            look = loop {
+                tokio::select! {
+                    () = tokio::time::sleep_until(due.into()) => break Look::Due,
+                    Ok(()) = table.changed() => break Look::Table,
+                    Ok(()) = self.parts.changed() => self.tell(),
+                    () = stop.cancelled() => return,
+                }
             };
         }
     }
@@ -209,7 +239,7 @@ impl Watch {
                 Some(problem) if self.may_make_again() => self.replace(problem).await,
                 // Taken away now it would stay away until then: what it was made from is served until the next look.
                 Some(_) => {}
-                None => self.follow_source().await,
+                None => self.follow_source(),
             },
             (Seen::Other(reason), _) if is_up => {
                 self.ill(reason);
@@ -238,7 +268,7 @@ impl Watch {
                 match self.has_moved().await {
                     Some(problem) => self.replace(problem).await,
                     None => {
-                        self.ask_parts().await;
+                        self.ask_parts();
                         self.weigher.weigh_if_due().await;
                     }
                 }
@@ -301,22 +331,24 @@ impl Watch {
         self.status.heals += 1;
         self.status.answer_micros = None;
         self.status.problem = Some(problem);
+        self.parts.stop();
         self.set(Condition::Down);
         // Whoever looks now reads what is being done.
         self.tell();
     }
 
     fn tell(&mut self) {
+        let parts = self.parts.report();
         self.status.stuck = self.hands.stuck()
             + self.takers.stuck()
             + self.finders.stuck()
-            + self.follower.stuck()
+            + parts.stuck
             + self.weigher.stuck();
         self.status.missing = match self.status.condition {
-            Condition::Up => self.follower.missing(),
+            Condition::Up => parts.missing,
             _ => Vec::new(),
         };
-        let parts = self.follower.left_out();
+        let parts = parts.left_out;
         let parts = (parts > 0).then(|| format!("{parts} of the mounts below its source are left out: there are more than are followed"));
         self.status.notes = match self.status.condition {
             Condition::Up => self.weigher.note().into_iter().chain(parts).collect(),

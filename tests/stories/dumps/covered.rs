@@ -13,7 +13,7 @@ use holt_tests::wait::eventually;
 use tempfile::TempDir;
 
 use super::node::{Mounted, Node, ends, is_mounted, reads};
-use super::{SOON, dumps_from};
+use super::{SOON, dumps_from, system};
 
 /// A file system that hangs, in a place where nobody looks; to be mounted elsewhere too.
 struct Dead {
@@ -37,6 +37,38 @@ impl Dead {
 
     fn over(&self, place: &Path) -> Result<Mounted> {
         self.own.as_ref().context("it is mounted")?.again_at(place)
+    }
+}
+
+/// A mount that is older than the node, to be moved over something of it: the kernel's list has it before all that is the node's.
+struct Older {
+    _mounted: Vec<Mounted>,
+    place: TempDir,
+}
+
+impl Older {
+    /// What `make` mounts, on a mount of its own that is private: nothing is moved away from a shared one.
+    fn new(make: impl FnOnce(&Path) -> Result<Mounted>) -> Result<Self> {
+        let place = TempDir::new()?;
+        let around = Mounted::at(place.path(), "tmpfs", "none")?;
+        system(
+            "mount",
+            &["--make-private", &place.path().to_string_lossy()],
+        )?;
+        let old = place.path().join("old");
+        std::fs::create_dir(&old)?;
+        Ok(Self {
+            _mounted: vec![make(&old)?, around],
+            place,
+        })
+    }
+
+    /// Moves it there. No program is asked: it would look at what may be dead.
+    fn move_over(&self, place: &Path) -> Result<()> {
+        Ok(rustix::mount::mount_move(
+            self.place.path().join("old"),
+            place,
+        )?)
     }
 }
 
@@ -131,6 +163,65 @@ async fn what_is_dead_is_taken_away_from_wherever_it_covers_a_running_node() -> 
     }
     node.says("What was mounted in the directory of mounts")
         .await
+}
+
+/// The kernel's list has a mount that was moved where it was when it was made: before all that it covers now.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_older_than_the_node_and_moved_over_a_place_or_over_all_is_taken_away() -> Result<()>
+{
+    let dead = Dead::new()?;
+    let files = |place: &Path| {
+        let mounted = Mounted::at(place, "tmpfs", "none")?;
+        std::fs::write(place.join("page.txt"), "Pear")?;
+        Ok(mounted)
+    };
+    let names = ["mnt+nfs/dumps", "mnt+nfs", ".staging", ""];
+    let mut older = Vec::new();
+    for name in names {
+        older.push((name, "Pear", Older::new(files)?));
+        older.push((name, "hangs", Older::new(|place| dead.over(place))?));
+    }
+    let (mut node, _source) = node().await?;
+    let directory = node.directory();
+    let mut heals = 0;
+    for (name, what, older) in &older {
+        let place: PathBuf = directory.join(name).components().collect();
+        let before = std::fs::read_to_string("/proc/self/mountinfo")?;
+        older.move_over(&place)?;
+        heals += usize::from(*name == "mnt+nfs/dumps");
+        eventually("it is taken away", SOON, || async {
+            let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+            let within = |text: &str| text.matches(&format!(" {}", directory.display())).count();
+            if within(&table) == within(&before) {
+                Ok(())
+            } else {
+                Err(table)
+            }
+        })
+        .await
+        .with_context(|| format!("{name:?} {what}: {}", node.said()))?;
+        goes_on(&node).await?;
+        is_mounted(&node.dumps(), SHUT).await?;
+        reads(&node.dumps().join("page.txt"), "Apple").await?;
+        let told = node
+            .said()
+            .matches("something else is mounted over its place")
+            .count();
+        ensure!(told == heals, "{name:?} {what}: {}", node.said());
+    }
+    // While no node runs: whoever comes is told.
+    let old = Older::new(|place| dead.over(place))?;
+    node.kill()?;
+    old.move_over(&directory)?;
+    for command in [&["node"][..], &["doctor"], &["node", "--unmount"]] {
+        let (code, said) = ends(&node.hub, command).await?;
+        ensure!(
+            code != Some(0) && said.contains(&format!("is mounted over {}", directory.display())),
+            "{command:?} ended with {code:?}: {said}"
+        );
+    }
+    rustix::mount::unmount(&directory, rustix::mount::UnmountFlags::DETACH)?;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use holt_tests::hub::{Hub, Wish};
 use holt_tests::wait::eventually;
 use rustix::mount::UnmountFlags;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::SOON;
 
@@ -80,6 +81,25 @@ impl Node {
         child.kill()?;
         child.wait()?;
         Ok(())
+    }
+
+    /// Asks it to end, and waits for that; what is mounted stays.
+    pub(super) async fn end(&mut self) -> Result<()> {
+        let mut child = self.child.take().context("it does not run")?;
+        let pid = Pid::from_raw(i32::try_from(child.id())?).context("its number")?;
+        kill_process(pid, Signal::TERM)?;
+        let ended = eventually("the node ends", SOON, || {
+            let ended = child.try_wait();
+            async move {
+                match ended {
+                    Ok(Some(_)) => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            }
+        })
+        .await;
+        self.child = ended.is_err().then_some(child);
+        ended
     }
 
     pub(super) fn said(&self) -> String {

@@ -11,7 +11,7 @@ use holt_tests::wait::eventually;
 use tempfile::TempDir;
 
 use super::node::{Mounted, Node, SHUT, is_mounted, lines, reads};
-use super::{SOON, container, dumps_from, home_says, hub, sees};
+use super::{SOON, container, dumps_from, home_says, hub, sees, system};
 
 fn directory_with(parent: &Path, name: &str, text: &str) -> Result<PathBuf> {
     let path = parent.join(name);
@@ -163,6 +163,58 @@ async fn one_that_hangs_below_a_source_holds_up_neither_the_mount_nor_the_others
         is_mounted(&node.dumps().join(name), SHUT).await?;
     }
     drop(mounted);
+    Ok(())
+}
+
+/// Whoever asks those that hang waits for a minute; the mount itself is looked at all the same, and is back at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_hang_below_a_source_the_mount_itself_is_back_as_soon_as_ever() -> Result<()> {
+    let server = Dying::new()?;
+    let source = TempDir::new()?;
+    directory_with(source.path(), "", "Apple")?;
+    let mut mounted = Vec::new();
+    for number in 0..60 {
+        let point = directory_with(source.path(), &format!("far-{number}"), "")?;
+        let next = match mounted.first() {
+            None => Mounted::at(&point, "fuse3", &server.source()?)?,
+            Some(first) => Mounted::again_at(first, &point)?,
+        };
+        mounted.push(next);
+    }
+    server.be(Mode::Hang)?;
+    let node = Node::with(
+        "check_every = \"1s\"\nanswer_within = \"60s\"\nmount_within = \"60s\"\nretry_most = \"1s\"",
+        &dumps_from(source.path()),
+    )?;
+    let place = node.dumps();
+    reads(&place.join("page.txt"), "Apple").await?;
+    eventually("some are being asked", SOON, || async {
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let staging = node.directory().join(".staging/dumps+parts/");
+        if table.contains(&format!(" {}", staging.display())) {
+            Ok(())
+        } else {
+            Err(node.said())
+        }
+    })
+    .await?;
+    for _ in 0..3 {
+        is_mounted(&place, SHUT).await?;
+        rustix::mount::unmount(&place, rustix::mount::UnmountFlags::DETACH)?;
+        is_mounted(&place, SHUT).await?;
+        reads(&place.join("page.txt"), "Apple").await?;
+    }
+    let options = "remount,bind,rw,nosuid,nodev,noexec";
+    system("mount", &["-o", options, &place.to_string_lossy()])?;
+    node.says("its flags were changed from").await?;
+    is_mounted(&place, SHUT).await?;
+    reads(&place.join("page.txt"), "Apple").await?;
+    let said = node.said();
+    ensure!(!said.contains("did not answer within"), "{said}");
+    server.be(Mode::Well)?;
+    for number in [0, 59] {
+        is_mounted(&place.join(format!("far-{number}")), SHUT).await?;
+    }
     Ok(())
 }
 

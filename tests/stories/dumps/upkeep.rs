@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use holt_tests::dying::{Dying, Mode};
 use holt_tests::wait::eventually;
 use tempfile::TempDir;
 
@@ -115,7 +116,7 @@ async fn a_directory_that_somebody_made_private_is_shared_again_and_that_is_told
     reads(&node.dumps().join("page.txt"), "Apple").await
 }
 
-/// The program that mounts is slow; the node is killed meanwhile. What it had sent out ends, and mounts nothing later.
+/// The program that mounts is slow; the node is killed or ended meanwhile, many times. What it had sent out ends, and mounts nothing later.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_was_sent_by_a_node_that_was_killed_ends_too() -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
@@ -126,7 +127,7 @@ async fn who_was_sent_by_a_node_that_was_killed_ends_too() -> Result<()> {
     std::fs::write(
         &program,
         format!(
-            "#!/bin/sh\necho $$ > {0}.new; mv {0}.new {0}\nexec sleep 1000\n",
+            "#!/bin/sh\necho $$ > {0}.new; mv {0}.new {0}\nsleep 1000\nmount -t tmpfs late \"$2\"\n",
             pid.display()
         ),
     )?;
@@ -138,25 +139,72 @@ async fn who_was_sent_by_a_node_that_was_killed_ends_too() -> Result<()> {
             program.display()
         ),
     )?;
-    node.run()?;
-    let slow = eventually("the slow program runs", SOON, || async {
-        std::fs::read_to_string(&pid).map_err(|error| format!("{error} {}", node.said()))
-    })
-    .await?;
-    let process = Path::new("/proc").join(slow.trim());
-    let line = std::fs::read_to_string(process.join("stat")).context("it has just begun")?;
-    let group = line.split(' ').nth(4).context("its group")?.to_owned();
-    node.kill()?;
-    eventually("nobody of its group is left", SOON, || async {
-        let found = std::process::Command::new("pgrep")
-            .args(["-g", &group])
-            .output();
-        match found {
-            Ok(output) if output.stdout.is_empty() => Ok(()),
-            other => Err(format!("{other:?}")),
+    // Once it may end by luck.
+    for round in 0..12 {
+        node.run()?;
+        let slow = eventually("the slow program runs", SOON, || async {
+            std::fs::read_to_string(&pid).map_err(|error| format!("{error} {}", node.said()))
+        })
+        .await?;
+        let process = Path::new("/proc").join(slow.trim());
+        let line = std::fs::read_to_string(process.join("stat")).context("it has just begun")?;
+        let group = line.split(' ').nth(4).context("its group")?.to_owned();
+        match round % 3 {
+            0 => node.end().await?,
+            _ => node.kill()?,
+        }
+        eventually(
+            &format!("nobody of its group is left, round {round}"),
+            SOON,
+            || async {
+                let found = std::process::Command::new("pgrep")
+                    .args(["-g", &group])
+                    .output();
+                match found {
+                    Ok(output) if output.stdout.is_empty() => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            },
+        )
+        .await?;
+        std::fs::remove_file(&pid)?;
+    }
+    Ok(())
+}
+
+/// Something is mounted over what is being made once that has its flags, and before it is moved to its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_over_what_is_being_made_is_not_placed() -> Result<()> {
+    let server = Dying::new()?;
+    std::fs::write(server.tree().join("page.txt"), "Apple")?;
+    server.be(Mode::Hang)?;
+    let node = Node::with(
+        "check_every = \"1s\"\nanswer_within = \"2s\"\nmount_within = \"60s\"\nretry_most = \"1s\"",
+        &server.as_dumps()?,
+    )?;
+    let staging = node.directory().join(".staging/dumps");
+    let staged = || -> Result<Vec<String>> {
+        let table = std::fs::read_to_string("/proc/self/mountinfo")?;
+        let is_there = |line: &&str| line.split(' ').nth(4) == staging.to_str();
+        Ok(table.lines().filter(is_there).map(str::to_owned).collect())
+    };
+    eventually("it has its flags, and is asked", SOON, || async {
+        match staged().map_err(|error| error.to_string())?.as_slice() {
+            [line] if line.contains(" ro,nosuid,nodev,noexec") => Ok(()),
+            other => Err(format!("{other:?} {}", node.said())),
         }
     })
-    .await
+    .await?;
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("late", &staging, "tmpfs", flags, None)?;
+    server.be(Mode::Well)?;
+    node.says("something else was mounted meanwhile where it is made")
+        .await?;
+    let line = is_mounted(&node.dumps(), "ro,nosuid,nodev,noexec").await?;
+    ensure!(!line.contains(" late "), "{line}");
+    reads(&node.dumps().join("page.txt"), "Apple").await?;
+    ensure!(staged()?.is_empty(), "it is left half made");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

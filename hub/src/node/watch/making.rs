@@ -63,8 +63,8 @@ impl Watch {
                 }
                 self.well();
                 self.tell();
-                self.follower.begin_anew();
-                self.follow_source().await;
+                self.parts.begin_anew();
+                self.follow_source();
                 self.weigher.weigh().await;
                 return;
             }
@@ -114,17 +114,27 @@ impl Watch {
                 return other;
             }
         };
-        // Looked at before anybody can change it there; its number stays the same.
+        // Its number stays the same. What is not alone there is not known to be what was made: whoever was sent by a node that was
+        // killed may have come late.
         let table = Table::read().unwrap_or_default();
-        let made = table.at(&self.make.staging);
-        let mark = made.map(|mount| Mark::of(mount).with(origin));
+        let made = table
+            .alone_at(&self.make.staging)
+            .filter(|mount| self.make.access.is_kept_by(mount));
+        let Some(made) = made else {
+            self.leave_nothing_half_made().await;
+            return Outcome::Failed {
+                reason: "something else was mounted meanwhile where it is made".to_owned(),
+            };
+        };
+        let mark = Mark::of(made).with(origin);
         let job = Job::Place {
             staging: self.make.staging.clone(),
             place: self.make.place.clone(),
+            id: made.id,
         };
         let put = self.hands.send(&job, limit).await;
         match put {
-            Outcome::Done { .. } => self.status.mark = mark,
+            Outcome::Done { .. } => self.status.mark = Some(mark),
             _ => self.leave_nothing_half_made().await,
         }
         put

@@ -1,7 +1,6 @@
 //! What the source of a bind mount is: whether it is another now, and what is mounted below it.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use tracing::warn;
 
@@ -60,26 +59,21 @@ impl Watch {
         }
     }
 
-    /// Asks what is mounted below a bind mount's source too, and follows what changed there.
-    pub(super) async fn ask_parts(&mut self) {
-        if let (Some(source), Ok(table)) = (self.followed(), Table::read()) {
-            self.follower.ask(&table, &source, &self.make.place).await;
-        }
-        self.follow_source().await;
+    /// Has what is mounted below a bind mount's source asked too, and what changed there followed (`parts`).
+    pub(super) fn ask_parts(&self) {
+        self.parts.ask(self.followed());
     }
 
-    /// Copies what is mounted below a bind mount's source, and takes away what is so no longer.
-    pub(super) async fn follow_source(&mut self) {
-        if let (Some(source), Ok(table)) = (self.followed(), Table::read()) {
-            let until = Instant::now() + self.node.mount_within;
-            let place = &self.make.place;
-            self.follower.follow(&table, &source, place, until).await;
-        }
+    /// Has what is mounted below a bind mount's source copied, and what is so no longer taken away.
+    pub(super) fn follow_source(&self) {
+        self.parts.look(self.followed());
     }
 
-    /// The source whose mounts below it are copied, once it is known without links.
-    fn followed(&self) -> Option<PathBuf> {
-        let origin = self.status.mark.as_ref()?.origin.as_ref()?;
-        self.make.is_followed().then(|| origin.path.clone())
+    /// The source whose mounts below it are copied, once it is known without links; and the number of our mount.
+    fn followed(&self) -> Option<(PathBuf, u32)> {
+        let mark = self.status.mark.as_ref()?;
+        let origin = mark.origin.as_ref()?;
+        let is_followed = self.make.is_followed();
+        is_followed.then(|| (origin.path.clone(), mark.id))
     }
 }
