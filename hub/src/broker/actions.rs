@@ -240,7 +240,8 @@ fn reason(error: &BrokerError) -> &'static str {
         BrokerError::Bad(Bad::Module) => "refused-action",
         BrokerError::Bad(Bad::Header) => "refused-header",
         BrokerError::Bad(Bad::TooLarge) => "refused-size",
-        BrokerError::Bad(Bad::Body) => "refused-body",
+        BrokerError::Bad(Bad::Body | Bad::ContentType | Bad::Parts(_)) => "refused-body",
+        BrokerError::Bad(Bad::Slow) => "refused-slow",
         other => other.word(),
     }
 }

@@ -100,6 +100,10 @@ fn line(action: WikiAction, now: i64) -> Line {
         ("answered", "") if action.status < 400 => ("ready", "done".to_owned()),
         ("answered", "") => ("failed", format!("the wiki answered {}", action.status)),
         ("answered", code) => ("failed", format!("the wiki said: {code}")),
+        ("unknown", "stopped") => (
+            "failed",
+            "stopped while it was under way; it may have been done: look at the wiki".to_owned(),
+        ),
         ("unknown", _) => (
             "failed",
             "no answer; it may have been done: look at the wiki".to_owned(),
