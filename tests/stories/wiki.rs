@@ -107,6 +107,9 @@ async fn a_browser_signs_in_with_two_tabs_and_can_decline() -> Result<()> {
             // The wiki sends the browser back without saying which sign-in it was.
             chrome.element("a[href='/hub/login']", PAGE).await?;
             chrome.picture("wiki-2-declined").await?;
+        } else {
+            let told = "return document.body.innerText.includes('chosen not to allow')";
+            chrome.until("the wiki has heard it", told, PAGE).await?;
         }
         // Two tabs begin; the first finishes first, and the second after it.
         chrome

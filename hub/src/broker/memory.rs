@@ -13,6 +13,8 @@ use super::refusal::BrokerError;
 const ALL: usize = 512 << 10;
 /// One user's, in KiB.
 const SHARE: usize = 64 << 10;
+/// A form up to so many KiB waits for nobody: large ones cannot shut out the many small ones.
+const SMALL: usize = 64;
 /// How long a form waits for more.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -31,6 +33,8 @@ pub(super) struct Held<'a> {
     of: &'a Memory,
     user_id: i64,
     kib: usize,
+    /// Of these in `places`.
+    placed: usize,
     places: Option<SemaphorePermit<'a>>,
 }
 
@@ -49,6 +53,7 @@ impl Memory {
             of: self,
             user_id,
             kib: 0,
+            placed: 0,
             places: None,
         }
     }
@@ -70,12 +75,17 @@ impl Held<'_> {
             *share += more;
             self.kib += more;
         }
+        if self.kib <= SMALL {
+            return Ok(());
+        }
+        let more = self.kib - self.placed;
         let count = u32::try_from(more).unwrap_or(u32::MAX);
         let places = tokio::time::timeout(self.of.patience, self.of.all.acquire_many(count))
             .await
             .ok()
             .and_then(Result::ok)
             .ok_or(BrokerError::Busy(5))?;
+        self.placed += more;
         match &mut self.places {
             Some(all) => all.merge(places),
             none => *none = Some(places),
@@ -119,8 +129,11 @@ mod tests {
             assert!(matches!(refused, Err(BrokerError::TooMany(_))));
         }
         // All of it is taken: another one is told so, and that it is not theirs.
-        let refused = memory.of(8).grow(1).await;
+        let mut small = memory.of(8);
+        small.grow(60 << 10).await.expect("small ones pass");
+        let refused = small.grow(mib).await;
         assert!(matches!(refused, Err(BrokerError::Busy(_))));
+        drop(small);
         let mut waits = memory.of(9);
         let (waited, ()) = tokio::join!(waits.grow(mib), async { drop(all.pop()) });
         waited.expect("what was given back");

@@ -1,8 +1,9 @@
 //! The parts of a multipart body, looked at on their way to the wiki's `api.php`.
 //!
 //! PHP reads part heads generously: any quotes, folded lines, the last of two names. So only what clients write is let through, and all
-//! else ends the body. Rows of 5 KiB and more are cut by PHP, which then finds marks inside of them; heads are shorter here, and nothing
-//! but line ends follows the last mark. Followed: `main/rfc1867.c` of PHP 8.
+//! else ends the body. Rows of 5 KiB and more are cut by PHP, which then finds marks inside of them, and in a file that it does not keep it
+//! takes a mark at the very beginning for one too: so heads are shorter here, nothing but line ends follows the last mark, and no content
+//! has the boundary but at the beginning of a line. Followed: `main/rfc1867.c` of PHP 8.
 //! **Invariant:** a part that decides is known before anything is sent, or the wiki never gets the head of that part whole.
 
 use super::refusal::Bad;
@@ -23,6 +24,10 @@ pub(super) struct Parts {
     at: At,
     /// Bytes of the mark that were just seen.
     matched: usize,
+    /// Bytes of the mark without its line end that were just seen in a content.
+    within: usize,
+    /// For each beginning of that: how long its longest other beginning is that it ends with (Knuth, Morris, Pratt).
+    again: Vec<usize>,
     /// What of a head, or behind a mark, was seen.
     held: Vec<u8>,
     /// Names that are taken, by the address too.
@@ -45,10 +50,13 @@ enum At {
 impl Parts {
     /// Of a body that this boundary parts; `taken` are the names in the address.
     pub(super) fn new(boundary: &str, taken: impl IntoIterator<Item = String>) -> Self {
+        let mark = format!("\n--{boundary}").into_bytes();
         Self {
-            mark: format!("\n--{boundary}").into_bytes(),
+            again: again(&mark[1..]),
+            mark,
             at: At::Start,
             matched: 1,
+            within: 0,
             held: Vec::new(),
             names: taken.into_iter().collect(),
             value: None,
@@ -100,8 +108,11 @@ impl Parts {
                                 return Err(Bad::Parts("\"action\" or \"title\" is too long"));
                             }
                         }
-                        None if self.matched == 0 && byte != b'\n' => {
-                            let next = rest.iter().position(|byte| *byte == b'\n');
+                        None if self.matched == 0
+                            && self.within == 0
+                            && !matches!(byte, b'\n' | b'-') =>
+                        {
+                            let next = rest.iter().position(|byte| matches!(byte, b'\n' | b'-'));
                             rest = &rest[next.unwrap_or(rest.len())..];
                             continue;
                         }
@@ -112,6 +123,10 @@ impl Parts {
                     } else {
                         usize::from(byte == b'\n')
                     };
+                    let is_within = self.is_within(byte);
+                    if is_within && self.matched < self.mark.len() {
+                        return Err(Bad::Parts("its boundary stands within a part"));
+                    }
                     self.is_marked()?;
                 }
                 At::End if matches!(byte, b'\r' | b'\n') => {}
@@ -144,6 +159,22 @@ impl Parts {
         self.is_late = true;
     }
 
+    /// Whether the boundary has just been seen whole in a content, wherever in a line.
+    fn is_within(&mut self, byte: u8) -> bool {
+        let pattern = &self.mark[1..];
+        while self.within > 0 && pattern[self.within] != byte {
+            self.within = self.again[self.within - 1];
+        }
+        if pattern[self.within] == byte {
+            self.within += 1;
+        }
+        if self.within < pattern.len() {
+            return false;
+        }
+        self.within = 0;
+        true
+    }
+
     /// Where the whole mark has been seen, the part before it is over.
     fn is_marked(&mut self) -> Result<(), Bad> {
         if self.matched < self.mark.len() {
@@ -167,6 +198,7 @@ impl Parts {
         let (name, is_file) = named(&self.held)?;
         self.held.clear();
         self.at = At::Content;
+        self.within = 0;
         check_name(&name)?;
         if self.names.contains(&name) {
             return Err(Bad::Parameter(
@@ -188,6 +220,21 @@ impl Parts {
         self.names.push(name);
         Ok(())
     }
+}
+
+fn again(pattern: &[u8]) -> Vec<usize> {
+    let mut again = vec![0; pattern.len()];
+    let mut length = 0;
+    for at in 1..pattern.len() {
+        while length > 0 && pattern[at] != pattern[length] {
+            length = again[length - 1];
+        }
+        if pattern[at] == pattern[length] {
+            length += 1;
+        }
+        again[at] = length;
+    }
+    again
 }
 
 const LATE: Bad = Bad::Parts("\"action\" or \"title\" comes too late; put it first");
@@ -283,7 +330,7 @@ mod tests {
 
     #[test]
     fn what_clients_write_is_read_however_it_is_cut() {
-        let file = "x\r\n--c\r\n--\r\n-b--b\n\n--".repeat(3);
+        let file = "x\r\n--c\r\n--\r\n-b-b\n\n--".repeat(3);
         for body in [
             // requests, httpx
             format!(
@@ -357,6 +404,36 @@ mod tests {
             String::new(),
         ] {
             assert!(look(body.as_bytes(), 4096).is_err(), "{body:?}");
+        }
+    }
+
+    /// PHP keeps no file without a name, above its size or past its number, and then looks for marks row by row, rows being 5 KiB.
+    #[test]
+    fn the_boundary_stands_at_the_beginning_of_a_line_or_nowhere() {
+        let hidden =
+            "--b\r\nContent-Disposition: form-data; name=\"action\"\r\n\r\nlogin\r\n--b--\r\n";
+        let head = "--b\r\nContent-Disposition: form-data; name=\"x\"; filename=\"";
+        for (file, before) in [("", 0), ("", 5120), ("y", 15358), ("y", 0), ("y", 1)] {
+            let body = format!("{head}{file}\"\r\n\r\n{}{hidden}", "A".repeat(before));
+            for piece in [1, 3, 4096] {
+                assert!(look(body.as_bytes(), piece).is_err(), "{file:?} {before}");
+            }
+        }
+        // However many dashes are before it.
+        for (boundary, content, is_lawful) in [
+            ("---b", "x----b", true),
+            ("---b", "x-----b", false),
+            ("---b", "x--------b", false),
+            ("---b", "x----\n---b", true),
+            ("-a-a-b", "--a---a-a-a-b", true),
+            ("-a-a-b", "---a---a-a-b", false),
+        ] {
+            let body = format!(
+                "--{boundary}\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n{content}\r\n--{boundary}--"
+            );
+            let mut parts = Parts::new(boundary, []);
+            let taken = parts.take(body.as_bytes()).and_then(|()| parts.end());
+            assert_eq!(taken.is_ok(), is_lawful, "{content}");
         }
     }
 
