@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use url::{Position, Url};
 
+use super::now_ms;
 use super::refusal::{Bad, BrokerError, Outcome};
 use crate::error_chain;
 use crate::metrics::{BROKER_LOST_ACTIONS, BROKER_REQUEST_SECONDS, BROKER_REQUESTS};
@@ -101,7 +102,7 @@ impl Actions {
                 site: String::new(),
                 method: plain_method(method),
                 module: String::new(),
-                at: now_ms(),
+                at: i64::try_from(now_ms()).unwrap_or(i64::MAX),
                 took: 0,
                 outcome: Outcome::NotSent.word().to_owned(),
                 status: 0,
@@ -268,13 +269,6 @@ fn plain_method(method: &str) -> String {
     } else {
         "other".to_owned()
     }
-}
-
-fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

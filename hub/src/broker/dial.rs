@@ -6,6 +6,8 @@ use http::header::HOST;
 use http::{HeaderValue, Method};
 use url::{Position, Url};
 
+use super::sites::is_private;
+
 /// Origins that are dialled, by the host that is meant; `*` is every other host. Addresses stay what they are for all else: they are
 /// looked up in the list, signed, and told in `Host`.
 #[derive(Debug, Clone, Default)]
@@ -42,8 +44,7 @@ impl Dial {
                     "{origin:?} is no origin, such as \"https://10.0.0.5\""
                 ));
             }
-            let is_here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-            if url.scheme() != "https" && !is_here {
+            if !is_private(&url) {
                 return Err(format!(
                     "{origin:?} is not https, so what people are allowed to do at {host:?} could be read on the way: write https://, or put what speaks TLS there on this machine"
                 ));

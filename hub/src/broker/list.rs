@@ -5,7 +5,7 @@
 //! not come, or is none, changes nothing. **Invariant:** what is fetched adds wikis by https alone: no list leads to this machine.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use http::header::USER_AGENT;
 use http::{HeaderValue, Method, StatusCode};
@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use url::Url;
 
 use super::dial::Dial;
+use super::now_ms;
 use super::sites::{Site, Sites};
 use crate::store::{Store, StoreError};
 
@@ -196,11 +197,4 @@ async fn ask(
         body.extend_from_slice(&chunk);
     }
     String::from_utf8(body).map_err(|_| "it is not UTF-8".to_owned())
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

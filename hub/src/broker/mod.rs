@@ -479,6 +479,14 @@ impl Broker {
     }
 }
 
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A wiki's answer on its way, which holds its user's turn.
 #[derive(Debug)]
 pub struct Answering {

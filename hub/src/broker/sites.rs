@@ -51,6 +51,12 @@ pub(super) struct Target {
     pub(super) host: String,
 }
 
+/// Whether nobody reads on the way what is sent there: it goes by TLS, or stays on this machine.
+pub(super) fn is_private(url: &Url) -> bool {
+    let is_here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    url.scheme() == "https" || (url.scheme() == "http" && is_here)
+}
+
 impl Site {
     /// A site as the settings name it: a host, an origin, or the whole address of its `api.php`. Without TLS only this machine.
     ///
@@ -70,8 +76,7 @@ impl Site {
                 "{text:?} stands for more than one wiki, and each is named: write their hosts, or broker.sites_matrix for all of a farm"
             ));
         }
-        let is_here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-        if url.scheme() != "https" && !(url.scheme() == "http" && is_here) {
+        if !is_private(&url) {
             return Err(format!(
                 "{text:?} is not https, so what people are allowed to do there could be read on the way"
             ));
